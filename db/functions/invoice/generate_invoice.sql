@@ -1,0 +1,104 @@
+-- invoice: draws up the draft of a period, or draws it up again.
+CREATE OR REPLACE FUNCTION billing.generate_invoice(p_tenant_id bigint, p_period_start date)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_tenant record;
+    v_plan billing.pricing_plans;
+    v_invoice billing.invoices;
+    v_start date;
+    v_end date;
+    v_unrated bigint;
+    v_decimals integer;
+BEGIN
+    SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
+    IF p_period_start IS NULL OR NOT isfinite(p_period_start) THEN
+        RAISE EXCEPTION 'no period to invoice'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('p_period_start is %s.', COALESCE(p_period_start::text, 'NULL')),
+                HINT = 'Give the first day of a billing period, as get_billing_period shows it.';
+    END IF;
+    v_start := billing.period_starting_by(p_period_start, v_tenant.billing_cycle_day);
+    v_end := billing.period_starting_by(v_start + 32, v_tenant.billing_cycle_day) - 1;
+    v_decimals := billing.currency_decimals(v_tenant.currency);
+
+    -- One at a time for a tenant: the second waits, and finds the invoice of the first.
+    PERFORM pg_advisory_xact_lock(hashtextextended('billing.generate_invoice', p_tenant_id));
+
+    SELECT *
+    INTO v_invoice
+    FROM billing.invoices
+    WHERE tenant_id = p_tenant_id
+        AND period_start = v_start
+        AND status <> 'void';
+    IF v_invoice.status <> 'draft' THEN
+        RETURN v_invoice.id;
+    END IF;
+
+    -- Where money leaves the house we fail closed.
+    SELECT count(*)
+    INTO v_unrated
+    FROM billing.unrated_usage
+    WHERE tenant_id = p_tenant_id
+        AND resolved_at IS NULL;
+    IF v_unrated > 0 THEN
+        RAISE EXCEPTION 'usage of this tenant is not rated yet'
+            USING ERRCODE = 'UB006',
+                DETAIL = format('%s rows of tenant %s are open in billing.unrated_usage.', v_unrated, p_tenant_id),
+                HINT = 'Mend what their reason says, run billing.retry_unrated(), and generate the invoice again.';
+    END IF;
+
+    IF v_invoice.id IS NULL THEN
+        INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency)
+        VALUES (p_tenant_id, v_start, v_end, v_tenant.currency)
+        RETURNING * INTO v_invoice;
+    END IF;
+    DELETE FROM billing.invoice_line_items
+    WHERE tenant_id = p_tenant_id
+        AND invoice_id = v_invoice.id;
+
+    SELECT * INTO v_plan FROM billing.pricing_plans WHERE id = v_tenant.plan_id;
+    IF v_plan.monthly_base_fee > 0 THEN
+        INSERT INTO billing.invoice_line_items (tenant_id, invoice_id, kind, description, quantity, unit_price, amount)
+        VALUES (
+            p_tenant_id, v_invoice.id, 'plan_fee', format('%s, monthly fee', v_plan.display_name),
+            1, v_plan.monthly_base_fee, round(v_plan.monthly_base_fee, v_decimals)
+        );
+    END IF;
+
+    -- A price that changed within the period gives a line of its own.
+    INSERT INTO billing.invoice_line_items (
+        tenant_id, invoice_id, kind, channel, resource_type, description, quantity, unit_price, amount
+    )
+    SELECT
+        p_tenant_id, v_invoice.id, 'usage', channel, resource_type,
+        billing.describe_usage(channel, resource_type, sum(quantity)), sum(quantity), unit_cost,
+        round(sum(total_cost), v_decimals)
+    FROM billing.usage_records
+    WHERE tenant_id = p_tenant_id
+        AND usage_date BETWEEN v_start AND v_end
+    GROUP BY channel, resource_type, unit_cost
+    HAVING sum(quantity) <> 0 OR sum(total_cost) <> 0
+    ORDER BY channel, resource_type, unit_cost;
+
+    UPDATE billing.invoices AS i
+    SET subtotal = sums.subtotal, tax = sums.tax, total_amount = sums.subtotal + sums.tax
+    FROM (
+        SELECT
+            COALESCE(sum(amount) FILTER (WHERE kind <> 'tax'), 0) AS subtotal,
+            COALESCE(sum(amount) FILTER (WHERE kind = 'tax'), 0) AS tax
+        FROM billing.invoice_line_items
+        WHERE tenant_id = p_tenant_id
+            AND invoice_id = v_invoice.id
+    ) AS sums
+    WHERE i.tenant_id = p_tenant_id
+        AND i.id = v_invoice.id;
+    RETURN v_invoice.id;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.generate_invoice IS
+'Draws up the draft invoice of the billing period that holds p_period_start, and gives its id: the plan''s fee, and a
+line for each channel, resource and unit price. Again draws the same draft up anew; an invoice past its draft is left
+as it is. Refuses with UB006 while usage of the tenant is unrated. Raises UB002, UB006, UB012.';

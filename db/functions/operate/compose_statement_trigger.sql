@@ -1,0 +1,53 @@
+-- operate: the body of the trigger on an ordinary table.
+CREATE OR REPLACE FUNCTION billing.compose_statement_trigger(p_source_table text, p_measure_call text)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+AS $$
+    SELECT format($body$
+DECLARE
+    v_first billing.measurement[];
+    v_before billing.measurement[];
+    v_now billing.measurement[];
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- An inserted row may have been billed before: restored, or moved here from elsewhere.
+        SELECT array_agg(m)
+        INTO v_now
+        FROM new_rows AS r
+        CROSS JOIN LATERAL %2$s AS m;
+        IF v_now IS NOT NULL THEN
+            PERFORM billing.record_inserted(%1$L, v_now);
+        END IF;
+        RETURN NULL;
+    END IF;
+
+    -- What the rows deserved before, what they deserve now, and where the two differ. A full join is never nested
+    -- loops, however many rows there are, and pairs a changed id with nothing on both sides.
+    SELECT
+        array_agg(n.m) FILTER (WHERE o.m IS NULL),
+        array_agg(o.m) FILTER (WHERE o.m IS NOT NULL)
+    INTO v_first, v_before
+    FROM (SELECT m FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m) AS n
+    FULL JOIN (SELECT m FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m) AS o
+        ON (o.m).source_id = (n.m).source_id
+        AND (o.m).part = (n.m).part
+    WHERE n.m IS DISTINCT FROM o.m;
+
+    IF v_before IS NOT NULL THEN
+        SELECT array_agg(m)
+        INTO v_now
+        FROM new_rows AS r
+        CROSS JOIN LATERAL %2$s AS m
+        WHERE m.source_id = ANY (ARRAY(SELECT b.source_id FROM unnest(v_before) AS b));
+    END IF;
+    IF v_first IS NOT NULL OR v_before IS NOT NULL THEN
+        PERFORM billing.record_changes(%1$L, v_first, v_before, v_now);
+    END IF;
+    RETURN NULL;
+END;
+$body$, p_source_table, p_measure_call);
+$$;
+
+COMMENT ON FUNCTION billing.compose_statement_trigger IS
+'The text of a statement trigger that gathers what the rows of a statement came to be worth and records it.';

@@ -1,0 +1,50 @@
+-- operate: gives a month of usage_records a partition of its own.
+CREATE OR REPLACE FUNCTION billing.ensure_partition(p_month date)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_from date := date_trunc('month', p_month::timestamp)::date;
+    v_until date := (v_from + interval '1 month')::date;
+    v_name text := format('usage_records_%s', to_char(v_from, 'YYYY_MM'));
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('billing.ensure_partition', 0));
+    IF to_regclass('billing.' || v_name) IS NOT NULL
+        OR EXISTS (SELECT FROM billing.detached_months WHERE month = v_from)
+    THEN
+        RETURN false;
+    END IF;
+
+    EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL)', v_name);
+    EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_from, 'YYYY-MM')));
+    IF NOT EXISTS (SELECT FROM billing.usage_records_default WHERE usage_date >= v_from AND usage_date < v_until) THEN
+        -- Writers to other months do not wait for this.
+        EXECUTE format(
+            'ALTER TABLE billing.usage_records ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)',
+            v_name, v_from, v_until
+        );
+        RETURN true;
+    END IF;
+
+    -- Usage came before its partition: move it, with the table held for as long as that takes.
+    LOCK TABLE billing.usage_records IN ACCESS EXCLUSIVE MODE;
+    ALTER TABLE billing.usage_records DETACH PARTITION billing.usage_records_default;
+    EXECUTE format(
+        'WITH moved AS (
+            DELETE FROM billing.usage_records_default WHERE usage_date >= %L AND usage_date < %L RETURNING *
+        )
+        INSERT INTO billing.%I SELECT * FROM moved',
+        v_from, v_until, v_name
+    );
+    EXECUTE format(
+        'ALTER TABLE billing.usage_records ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)',
+        v_name, v_from, v_until
+    );
+    ALTER TABLE billing.usage_records ATTACH PARTITION billing.usage_records_default DEFAULT;
+    RETURN true;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.ensure_partition IS
+'Makes the partition for the month of p_month unless it is there; true when it was made. Usage of that month that came
+earlier is moved out of the default partition. A detached month is left alone.';

@@ -1,0 +1,62 @@
+-- operate: attaches a table, so that whatever the application does to its rows is billed.
+CREATE OR REPLACE FUNCTION billing.meter_table(
+    p_table regclass,
+    p_measure regproc,
+    p_resource_column text DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, public, billing, pg_temp
+AS $$
+DECLARE
+    v_source_table text := billing.source_table_name(p_table);
+    v_function text := format('billing.%I', 'meter_' || replace(v_source_table, '.', '_'));
+    v_call text := billing.compose_measure_call(p_table, p_measure);
+    v_partitioned boolean := (SELECT relkind = 'p' FROM pg_class WHERE oid = p_table);
+    v_body text;
+    v_history_id bigint;
+BEGIN
+    IF v_partitioned THEN
+        -- Statement triggers do not see what is written to a partition by name, so each row calls for itself.
+        v_body := billing.compose_row_trigger(v_source_table, v_call);
+    ELSE
+        v_body := billing.compose_statement_trigger(v_source_table, v_call);
+    END IF;
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
+        'SET search_path = pg_catalog, billing, pg_temp AS %L',
+        v_function, v_body
+    );
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', v_function);
+    EXECUTE format('COMMENT ON FUNCTION %s() IS %L', v_function,
+        format('Trigger on %s, made by meter_table: records what its rows come to be worth.', v_source_table));
+
+    PERFORM billing.attach_trigger(p_table, 'billing_meter_insert', CASE
+        WHEN v_partitioned THEN format('AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION %s()', p_table, v_function)
+        ELSE format('AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION %s()',
+            p_table, v_function)
+    END);
+    PERFORM billing.attach_trigger(p_table, 'billing_meter_update', CASE
+        WHEN v_partitioned THEN format(
+            'AFTER UPDATE ON %s FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION %s()', p_table, v_function)
+        ELSE format('AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows '
+            'FOR EACH STATEMENT EXECUTE FUNCTION %s()', p_table, v_function)
+    END);
+    IF v_partitioned THEN
+        -- A row that moves to another partition is deleted there; one that is only deleted stays billed.
+        PERFORM billing.attach_trigger(p_table, 'billing_meter_move',
+            format('AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION %s()', p_table, v_function));
+    END IF;
+
+    EXECUTE format('SELECT COALESCE(max(id), 0) FROM %s', p_table) INTO v_history_id;
+    INSERT INTO billing.metered_tables (source_table, measure, measure_call, resource_column, history_id)
+    VALUES (v_source_table, p_measure::text, v_call, p_resource_column, v_history_id)
+    ON CONFLICT (source_table) DO UPDATE
+    SET measure = EXCLUDED.measure, measure_call = EXCLUDED.measure_call, resource_column = EXCLUDED.resource_column;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.meter_table IS
+'Bills the rows of p_table by p_measure, an SQL function whose parameters are named after the columns it reads (p_status
+reads status) and that returns measurements. The table needs a column id of an integer type. p_resource_column is the
+column behind resource_id. Rows there already are not billed: that is backfill_usage. Twice is once. Raises UB012.';

@@ -1,0 +1,14 @@
+-- operate: a table's name as records keep it.
+CREATE OR REPLACE FUNCTION billing.source_table_name(p_table regclass)
+RETURNS text
+LANGUAGE sql
+STABLE
+AS $$
+    SELECT CASE WHEN n.nspname = 'public' THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname)
+    FROM pg_catalog.pg_class AS c
+    INNER JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = p_table;
+$$;
+
+COMMENT ON FUNCTION billing.source_table_name IS
+'The name of a table, with its schema unless that is public; valid as regclass when public is on the search_path.';

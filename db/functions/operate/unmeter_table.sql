@@ -1,0 +1,20 @@
+-- operate: detaches a table; what was billed stays billed.
+CREATE OR REPLACE FUNCTION billing.unmeter_table(p_table regclass)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, public, billing, pg_temp
+AS $$
+DECLARE
+    v_source_table text := billing.source_table_name(p_table);
+    v_name text;
+BEGIN
+    FOREACH v_name IN ARRAY ARRAY['billing_meter_insert', 'billing_meter_update', 'billing_meter_move'] LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', v_name, p_table);
+    END LOOP;
+    EXECUTE format('DROP FUNCTION IF EXISTS billing.%I()', 'meter_' || replace(v_source_table, '.', '_'));
+    DELETE FROM billing.metered_tables WHERE source_table = v_source_table;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.unmeter_table IS
+'Removes the triggers of a metered table. Its records, sums and invoices stay. Twice is once.';

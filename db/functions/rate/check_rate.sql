@@ -1,0 +1,94 @@
+-- rate: trigger on pricing_rates; refuses a price that could not be trusted.
+CREATE OR REPLACE FUNCTION billing.check_rate()
+RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_other billing.pricing_rates;
+BEGIN
+    -- What has begun may have priced something.
+    IF TG_OP <> 'INSERT' AND OLD.effective_from <= now() AND OLD.is_active
+        AND (
+            TG_OP = 'DELETE'
+            OR (OLD.plan_id, OLD.tenant_id, OLD.channel, OLD.resource_type, OLD.prefix, OLD.unit_price,
+                OLD.initial_increment, OLD.billing_increment, OLD.connection_fee, OLD.minimum_charge,
+                OLD.charge_model, OLD.terms, OLD.currency, OLD.effective_from)
+            IS DISTINCT FROM
+                (NEW.plan_id, NEW.tenant_id, NEW.channel, NEW.resource_type, NEW.prefix, NEW.unit_price,
+                NEW.initial_increment, NEW.billing_increment, NEW.connection_fee, NEW.minimum_charge,
+                NEW.charge_model, NEW.terms, NEW.currency, NEW.effective_from)
+        )
+    THEN
+        RAISE EXCEPTION 'a price that has begun is history'
+            USING ERRCODE = 'UB013',
+                DETAIL = format('Rate %s is in force since %s.', OLD.id, OLD.effective_from),
+                HINT = 'Set its effective_until and insert a new row for the new price.';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+
+    IF NEW.charge_model IS DISTINCT FROM 'per_unit' OR NEW.terms IS DISTINCT FROM '{}' THEN
+        RAISE EXCEPTION 'unknown charge model or terms'
+            USING ERRCODE = 'UB005',
+                DETAIL = format('charge_model is %L, terms are %s.', NEW.charge_model, NEW.terms),
+                HINT = 'charge_model is per_unit; its terms are the columns, and terms stays {}.';
+    END IF;
+    IF (
+        NEW.unit_price >= 0 AND NEW.unit_price < 'Infinity'
+        AND NEW.connection_fee >= 0 AND NEW.connection_fee < 'Infinity'
+        AND NEW.minimum_charge >= 0 AND NEW.minimum_charge < 'Infinity'
+        AND NEW.initial_increment BETWEEN 0 AND 86400
+        AND NEW.billing_increment BETWEEN 0 AND 86400
+        AND NEW.prefix ~ '^[0-9]{0,20}$'
+        AND (NEW.effective_until > NEW.effective_from) IS NOT FALSE
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION 'bad terms of a rate'
+            USING ERRCODE = 'UB005',
+                DETAIL = format('unit_price %s, connection_fee %s, minimum_charge %s, increments %s/%s, prefix %L, from %s until %s.',
+                    NEW.unit_price, NEW.connection_fee, NEW.minimum_charge, NEW.initial_increment,
+                    NEW.billing_increment, NEW.prefix, NEW.effective_from, NEW.effective_until),
+                HINT = 'Amounts are finite and not negative, increments 0 to 86400 s, a prefix is at most 20 digits without +, and a rate ends after it begins.';
+    END IF;
+    IF NEW.tenant_id IS NOT NULL AND NOT EXISTS (SELECT FROM public.tenants WHERE id = NEW.tenant_id) THEN
+        RAISE EXCEPTION 'unknown tenant'
+            USING ERRCODE = 'UB002',
+                DETAIL = format('There is no tenant %s.', NEW.tenant_id),
+                HINT = billing.problem_hint('UB002');
+    END IF;
+    IF NEW.plan_id IS NOT NULL AND NOT EXISTS (SELECT FROM billing.pricing_plans WHERE id = NEW.plan_id) THEN
+        RAISE EXCEPTION 'unknown plan'
+            USING ERRCODE = 'UB002',
+                DETAIL = format('There is no plan %s.', NEW.plan_id),
+                HINT = 'billing.pricing_plans lists the plans.';
+    END IF;
+
+    IF NEW.is_active THEN
+        SELECT *
+        INTO v_other
+        FROM billing.pricing_rates AS r
+        WHERE r.card = COALESCE(NEW.tenant_id, -NEW.plan_id, 0)
+            AND r.channel = NEW.channel
+            AND r.resource_type = NEW.resource_type
+            AND r.prefix = NEW.prefix
+            AND r.is_active
+            AND r.id <> NEW.id
+            AND tstzrange(r.effective_from, r.effective_until) && tstzrange(NEW.effective_from, NEW.effective_until)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'two rates in force at one time'
+                USING ERRCODE = 'UB010',
+                    DETAIL = format('Rate %s (from %s until %s) overlaps rate %s (from %s until %s) for %s/%s, prefix %L.',
+                        NEW.id, NEW.effective_from, COALESCE(NEW.effective_until::text, 'open'),
+                        v_other.id, v_other.effective_from, COALESCE(v_other.effective_until::text, 'open'),
+                        NEW.channel, NEW.resource_type, NEW.prefix),
+                    HINT = format('Set effective_until of rate %s to where the new one begins.', v_other.id);
+        END IF;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.check_rate IS
+'Refuses overlapping rates (UB010), bad terms (UB005), unknown tenants and plans (UB002), and changes to a price that
+has begun (UB013). The constraints of the table hold the same against races.';

@@ -1,0 +1,28 @@
+-- rate: trigger on tenants; remembers what holds for the tenant from now on.
+CREATE OR REPLACE FUNCTION billing.tenant_changed()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    v_from timestamptz := now();
+BEGIN
+    -- Until something was billed, a change only sets the tenant up, and holds from the beginning.
+    IF NOT EXISTS (SELECT FROM billing.usage_records WHERE tenant_id = NEW.id) THEN
+        DELETE FROM billing.tenant_terms WHERE tenant_id = NEW.id;
+    END IF;
+    IF NOT EXISTS (SELECT FROM billing.tenant_terms WHERE tenant_id = NEW.id) THEN
+        v_from := '-infinity';
+    END IF;
+
+    INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency)
+    VALUES (NEW.id, v_from, NEW.plan_id, NEW.timezone, NEW.currency)
+    ON CONFLICT (tenant_id, valid_from) DO UPDATE
+    SET plan_id = EXCLUDED.plan_id, timezone = EXCLUDED.timezone, currency = EXCLUDED.currency;
+    RETURN NULL;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.tenant_changed IS
+'Adds a row to billing.tenant_terms when a tenant appears or changes plan, zone or currency.';

@@ -1,0 +1,166 @@
+-- record: deserved minus recorded, for one row. Everything that is not a first charge comes through here.
+CREATE OR REPLACE FUNCTION billing.record_difference(
+    p_source_table text,
+    p_source_id bigint,
+    p_deserved billing.measurement[],
+    p_before billing.measurement[] DEFAULT NULL
+)
+RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_open billing.usage_records[];
+    v_kept bigint[] := '{}';
+    v_aside smallint[] := '{}';
+    v_written billing.usage_records[] := '{}';
+    v_deserved billing.measurement;
+    v_found billing.usage_records;
+    v_record billing.usage_records;
+    v_priced billing.priced_usage;
+    v_same_terms boolean;
+    v_occurred_at timestamptz;
+BEGIN
+    v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
+
+    -- A snapshot older than a recording that did not touch the row (record_call_usage, backfill) does not see it.
+    -- Writing down first what the row was worth before makes the two meet in usage_records_once.
+    IF cardinality(v_open) = 0 AND p_before IS NOT NULL
+        AND current_setting('transaction_isolation') <> 'read committed'
+    THEN
+        FOREACH v_deserved IN ARRAY p_before LOOP
+            PERFORM billing.record_first_charge(p_source_table, v_deserved);
+        END LOOP;
+        v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
+    END IF;
+
+    FOREACH v_deserved IN ARRAY COALESCE(p_deserved, '{}') LOOP
+        -- The charge that stands for this now: the row's own, else one recorded by hand for its resource.
+        SELECT o.*
+        INTO v_found
+        FROM unnest(v_open) AS o
+        WHERE o.tenant_id = v_deserved.tenant_id
+            AND o.channel = v_deserved.channel
+            AND o.resource_type = v_deserved.resource_type
+            AND (o.part = v_deserved.part OR o.source_id IS NULL)
+        ORDER BY o.source_id IS NULL, o.occurred_at = v_deserved.occurred_at DESC, o.id
+        LIMIT 1;
+
+        v_same_terms := v_found.source_id IS NOT NULL
+            AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
+            AND COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at;
+
+        IF COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
+            AND (v_same_terms OR v_found.source_id IS NULL)
+        THEN
+            v_kept := v_kept || v_found.id;
+            CONTINUE;
+        END IF;
+
+        v_priced := NULL;
+        v_priced.problem := billing.find_problem(v_deserved.quantity, v_deserved.resource_type);
+        v_occurred_at := COALESCE(v_deserved.occurred_at, v_found.occurred_at, clock_timestamp());
+        IF v_priced.problem IS NULL AND v_same_terms THEN
+            v_priced := billing.reprice_usage(v_found.rate_id, v_deserved.resource_type, v_deserved.quantity);
+            v_priced.usage_date := v_found.usage_date;
+        ELSIF v_priced.problem IS NULL THEN
+            v_priced := billing.price_usage(
+                v_deserved.tenant_id, v_deserved.channel, v_deserved.resource_type,
+                v_deserved.quantity, v_deserved.destination, v_occurred_at
+            );
+        END IF;
+
+        -- What cannot be priced is set aside, and what was recorded stands until it can.
+        IF v_priced.problem IS NOT NULL THEN
+            PERFORM billing.set_problem_aside(p_source_table, v_deserved, v_priced.problem);
+            v_aside := v_aside || v_deserved.part;
+            v_kept := v_kept || ARRAY(SELECT o.id FROM unnest(v_open) AS o WHERE o.part = v_deserved.part OR o.source_id IS NULL);
+            CONTINUE;
+        END IF;
+
+        -- Another time of the same day at the same price is the same charge.
+        IF v_found.source_id IS NOT NULL
+            AND COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
+            AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
+            AND v_found.rate_id = v_priced.rate_id
+            AND v_found.usage_date = v_priced.usage_date
+        THEN
+            v_kept := v_kept || v_found.id;
+            CONTINUE;
+        END IF;
+
+        v_record := NULL;
+        v_record.tenant_id := v_deserved.tenant_id;
+        v_record.source_table := p_source_table;
+        v_record.source_id := p_source_id;
+        v_record.part := v_deserved.part;
+        v_record.kind := 'charge';
+        v_record.rate_id := v_priced.rate_id;
+        v_record.occurred_at := v_occurred_at;
+        v_record.usage_date := v_priced.usage_date;
+        v_record.channel := v_deserved.channel;
+        v_record.resource_type := v_deserved.resource_type;
+        v_record.resource_id := v_deserved.resource_id;
+        v_record.quantity := v_priced.quantity;
+        v_record.unit_cost := v_priced.unit_cost;
+        v_record.total_cost := v_priced.total_cost;
+        v_record.currency := v_priced.currency;
+        v_record.seconds := CASE WHEN v_deserved.resource_type = 'minute' THEN v_deserved.quantity END;
+        v_record.billed_quantity := v_priced.billed_quantity;
+        v_record.destination := v_deserved.destination;
+        v_record.metadata := '{}';
+        -- The next odd number of its chain: the charge that stands there now, if any, is reversed below.
+        v_record.revision := 1 + COALESCE((
+            SELECT max(r.revision + r.revision % 2)
+            FROM billing.usage_records AS r
+            WHERE r.source_table = p_source_table
+                AND r.source_id = p_source_id
+                AND r.part = v_record.part
+                AND r.usage_date = v_record.usage_date
+                AND r.tenant_id = v_record.tenant_id
+        ), 0);
+        v_written := v_written || v_record;
+    END LOOP;
+
+    FOREACH v_record IN ARRAY v_open LOOP
+        CONTINUE WHEN v_record.id = ANY (v_kept);
+        IF v_record.source_id IS NULL THEN
+            UPDATE billing.direct_usage
+            SET reversed_at = clock_timestamp()
+            WHERE tenant_id = v_record.tenant_id
+                AND channel = v_record.channel
+                AND resource_type = v_record.resource_type
+                AND resource_id = v_record.resource_id;
+        END IF;
+        v_record.kind := 'reversal';
+        v_record.revision := v_record.revision + 1;
+        v_record.quantity := -v_record.quantity;
+        v_record.billed_quantity := -v_record.billed_quantity;
+        v_record.seconds := -v_record.seconds;
+        v_record.total_cost := -v_record.total_cost;
+        v_written := v_record || v_written;
+    END LOOP;
+
+    UPDATE billing.unrated_usage
+    SET resolved_at = clock_timestamp()
+    WHERE source_table = p_source_table
+        AND source_id = p_source_id
+        AND resolved_at IS NULL
+        AND (part = ANY (v_aside)) IS NOT TRUE;
+
+    IF cardinality(v_written) = 0 THEN
+        RETURN 0;
+    END IF;
+    -- Numbered in the order of reading: first what is taken back, then what takes its place.
+    FOR v_i IN 1 .. cardinality(v_written) LOOP
+        v_written[v_i].id := nextval('billing.usage_records_id_seq');
+        v_written[v_i].created_at := clock_timestamp();
+    END LOOP;
+    RETURN billing.write_records(v_written);
+END;
+$$;
+
+COMMENT ON FUNCTION billing.record_difference IS
+'Brings what is recorded for one row to p_deserved (empty: nothing): keeps what still holds, reverses what does not,
+charges what is missing; how many records were written. A corrected quantity keeps its recorded rate; a corrected
+destination, time or tenant is priced anew. p_before: what the row deserved before this statement, where known.
+Twice is once. The caller holds the row''s lock.';

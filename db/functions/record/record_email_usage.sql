@@ -1,0 +1,11 @@
+-- record: an email, per recipient, by hand.
+CREATE OR REPLACE FUNCTION billing.record_email_usage(p_message_id bigint)
+RETURNS integer
+LANGUAGE sql
+AS $$
+    SELECT billing.record_row('messages', p_message_id);
+$$;
+
+COMMENT ON FUNCTION billing.record_email_usage IS
+'Brings what is recorded for a row of messages (an email, per recipient) to what it deserves; how many records were written.
+Raises UB001, UB002, UB003, UB011.';

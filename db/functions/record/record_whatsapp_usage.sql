@@ -1,0 +1,11 @@
+-- record: a WhatsApp message, by hand.
+CREATE OR REPLACE FUNCTION billing.record_whatsapp_usage(p_message_id bigint)
+RETURNS integer
+LANGUAGE sql
+AS $$
+    SELECT billing.record_row('messages', p_message_id);
+$$;
+
+COMMENT ON FUNCTION billing.record_whatsapp_usage IS
+'Brings what is recorded for a row of messages (a WhatsApp message) to what it deserves; how many records were written.
+Raises UB001, UB002, UB003, UB011.';

@@ -1,0 +1,35 @@
+-- record: keeps what could not be rated or recorded, where it is seen and retried.
+CREATE OR REPLACE FUNCTION billing.set_aside(
+    p_source_table text,
+    p_source_id bigint,
+    p_part smallint,
+    p_tenant_id bigint,
+    p_sqlstate text,
+    p_reason text,
+    p_context jsonb
+)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE billing.unrated_usage
+    SET
+        tenant_id = p_tenant_id,
+        sqlstate = p_sqlstate,
+        reason = p_reason,
+        context = p_context,
+        attempts = attempts + 1,
+        last_tried_at = clock_timestamp()
+    WHERE source_table = p_source_table
+        AND source_id = p_source_id
+        AND part IS NOT DISTINCT FROM p_part
+        AND resolved_at IS NULL;
+    IF NOT FOUND THEN
+        INSERT INTO billing.unrated_usage (source_table, source_id, part, tenant_id, sqlstate, reason, context)
+        VALUES (p_source_table, p_source_id, p_part, p_tenant_id, p_sqlstate, p_reason, p_context);
+    END IF;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.set_aside IS
+'One open entry of unrated_usage for each source row and part; trying again counts attempts.';

@@ -1,0 +1,9 @@
+DROP TABLE billing.usage_deltas;
+DROP TABLE billing.usage_sums;
+DROP TABLE billing.unrated_usage;
+DROP TABLE billing.direct_usage;
+DROP TABLE billing.detached_months;
+DROP TABLE billing.usage_records;
+DROP TABLE billing.metered_tables;
+DROP TYPE billing.priced_usage;
+DROP TYPE billing.measurement;

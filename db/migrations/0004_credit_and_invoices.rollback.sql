@@ -1,0 +1,3 @@
+DROP TABLE billing.invoice_line_items;
+DROP TABLE billing.invoices;
+DROP TABLE billing.credit_entries;
