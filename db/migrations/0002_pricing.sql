@@ -157,6 +157,7 @@ CREATE TABLE billing.tenant_terms (
     plan_id bigint,
     timezone text NOT NULL,
     currency text NOT NULL,
+    cards bigint[] NOT NULL,
     CONSTRAINT tenant_terms_pkey PRIMARY KEY (tenant_id, valid_from)
 );
 COMMENT ON TABLE billing.tenant_terms IS
@@ -167,7 +168,10 @@ COMMENT ON COLUMN billing.tenant_terms.valid_from IS 'From when on; -infinity fo
 COMMENT ON COLUMN billing.tenant_terms.plan_id IS 'pricing_plans.id; NULL: on no plan, only the default card holds.';
 COMMENT ON COLUMN billing.tenant_terms.timezone IS 'Zone that decides on which day usage falls.';
 COMMENT ON COLUMN billing.tenant_terms.currency IS 'ISO 4217, of all the tenant''s money.';
+COMMENT ON COLUMN billing.tenant_terms.cards IS
+'Rate cards to search, in order (pricing_rates.card): the tenant''s own and its plan''s where they have ever had a
+price, then the default card 0.';
 
-INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency)
-SELECT id, '-infinity', plan_id, timezone, currency
+INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
+SELECT id, '-infinity', plan_id, timezone, currency, '{0}'
 FROM public.tenants;

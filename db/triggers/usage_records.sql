@@ -1,13 +1,9 @@
 -- record: what is written stays written.
-CREATE OR REPLACE TRIGGER append_only
-BEFORE UPDATE OR DELETE ON billing.usage_records
-FOR EACH ROW EXECUTE FUNCTION billing.refuse_change();
-
-CREATE OR REPLACE TRIGGER append_only_truncate
-BEFORE TRUNCATE ON billing.usage_records
-FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change();
+SELECT billing.attach_trigger('billing.usage_records', 'append_only',
+    'BEFORE UPDATE OR DELETE ON billing.usage_records FOR EACH ROW EXECUTE FUNCTION billing.refuse_change()');
+SELECT billing.attach_trigger('billing.usage_records', 'append_only_truncate',
+    'BEFORE TRUNCATE ON billing.usage_records FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()');
 
 -- Only usage of months without a partition of their own comes here, so looking them up costs the others nothing.
-CREATE OR REPLACE TRIGGER refuse_detached_month
-BEFORE INSERT ON billing.usage_records_default
-FOR EACH ROW EXECUTE FUNCTION billing.refuse_detached_month();
+SELECT billing.attach_trigger('billing.usage_records_default', 'refuse_detached_month',
+    'BEFORE INSERT ON billing.usage_records_default FOR EACH ROW EXECUTE FUNCTION billing.refuse_detached_month()');

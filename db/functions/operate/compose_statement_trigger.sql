@@ -9,6 +9,8 @@ DECLARE
     v_first billing.measurement[];
     v_before billing.measurement[];
     v_now billing.measurement[];
+    v_any_now boolean;
+    v_any_before boolean;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         -- An inserted row may have been billed before: restored, or moved here from elsewhere.
@@ -22,24 +24,44 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    -- What the rows deserved before, what they deserve now, and where the two differ. A full join is never nested
-    -- loops, however many rows there are, and pairs a changed id with nothing on both sides.
+    -- Most updates touch rows that are worth nothing, before and after: they pay for this look only.
+    SELECT
+        EXISTS (SELECT FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m),
+        EXISTS (SELECT FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m)
+    INTO v_any_now, v_any_before;
+    IF v_any_now THEN
+        SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
+    END IF;
+    IF NOT v_any_before THEN
+        IF v_any_now THEN
+            PERFORM billing.record_changes(%1$L, v_now);
+        END IF;
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
+    IF v_now IS NOT DISTINCT FROM v_before THEN
+        RETURN NULL;
+    END IF;
+
+    -- Some rows were worth something before: take those whose worth differs. A full join is never nested loops,
+    -- however many rows there are, and pairs a changed id with nothing on both sides.
     SELECT
         array_agg(n.m) FILTER (WHERE o.m IS NULL),
         array_agg(o.m) FILTER (WHERE o.m IS NOT NULL)
     INTO v_first, v_before
-    FROM (SELECT m FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m) AS n
-    FULL JOIN (SELECT m FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m) AS o
+    FROM (SELECT m FROM unnest(v_now) AS m) AS n
+    FULL JOIN (SELECT m FROM unnest(v_before) AS m) AS o
         ON (o.m).source_id = (n.m).source_id
         AND (o.m).part = (n.m).part
     WHERE n.m IS DISTINCT FROM o.m;
 
     IF v_before IS NOT NULL THEN
-        SELECT array_agg(m)
-        INTO v_now
-        FROM new_rows AS r
-        CROSS JOIN LATERAL %2$s AS m
-        WHERE m.source_id = ANY (ARRAY(SELECT b.source_id FROM unnest(v_before) AS b));
+        -- All that these rows deserve now, for what a row deserves is compared as a whole.
+        v_now := ARRAY(
+            SELECT m
+            FROM unnest(v_now) AS m
+            WHERE m.source_id = ANY (ARRAY(SELECT b.source_id FROM unnest(v_before) AS b))
+        );
     END IF;
     IF v_first IS NOT NULL OR v_before IS NOT NULL THEN
         PERFORM billing.record_changes(%1$L, v_first, v_before, v_now);

@@ -24,7 +24,8 @@ BEGIN
     END IF;
     EXECUTE format(
         'CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
-        'SET search_path = pg_catalog, billing, pg_temp AS %L',
+        -- Every plan of ours is a few index probes, whatever the values: planning it anew would cost more than it.
+        'SET search_path = pg_catalog, billing, pg_temp SET plan_cache_mode = force_generic_plan AS %L',
         v_function, v_body
     );
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', v_function);

@@ -11,7 +11,7 @@ LANGUAGE sql
 STABLE
 PARALLEL SAFE
 AS $$
-    SELECT r
+    SELECT found.rate
     FROM (
         SELECT t.tenant_id, t.plan_id, t.currency
         FROM billing.tenant_terms AS t
@@ -23,7 +23,7 @@ AS $$
     CROSS JOIN LATERAL (VALUES (1, terms.tenant_id), (2, -terms.plan_id), (3, 0)) AS c (turn, card)
     -- Of each card the longest prefix, whatever its currency: a shorter one must not step in for it.
     CROSS JOIN LATERAL (
-        SELECT candidate.*
+        SELECT candidate AS rate
         FROM billing.pricing_rates AS candidate
         WHERE candidate.card = c.card
             AND candidate.channel = p_channel
@@ -34,8 +34,8 @@ AS $$
             AND starts_with(COALESCE(billing.normalize_destination(p_destination), ''), candidate.prefix)
         ORDER BY length(candidate.prefix) DESC
         LIMIT 1
-    ) AS r
-    WHERE r.currency = terms.currency
+    ) AS found
+    WHERE (found.rate).currency = terms.currency
     ORDER BY c.turn
     LIMIT 1;
 $$;

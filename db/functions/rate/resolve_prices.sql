@@ -7,6 +7,12 @@ BEGIN
     -- Two changes of one card at a time would each flatten without the other.
     PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'billing.resolve_prices', p_card, p_channel, p_resource_type), 0));
 
+    -- The first price of a card puts the card on the list of those who may use it.
+    UPDATE billing.tenant_terms
+    SET cards = billing.list_cards(tenant_id, plan_id)
+    WHERE (tenant_id = p_card OR plan_id = -p_card)
+        AND cards IS DISTINCT FROM billing.list_cards(tenant_id, plan_id);
+
     DELETE FROM billing.resolved_prices
     WHERE card = p_card
         AND channel = p_channel

@@ -16,10 +16,14 @@ BEGIN
         v_from := '-infinity';
     END IF;
 
-    INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency)
-    VALUES (NEW.id, v_from, NEW.plan_id, NEW.timezone, NEW.currency)
+    INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
+    VALUES (NEW.id, v_from, NEW.plan_id, NEW.timezone, NEW.currency, billing.list_cards(NEW.id, NEW.plan_id))
     ON CONFLICT (tenant_id, valid_from) DO UPDATE
-    SET plan_id = EXCLUDED.plan_id, timezone = EXCLUDED.timezone, currency = EXCLUDED.currency;
+    SET
+        plan_id = EXCLUDED.plan_id,
+        timezone = EXCLUDED.timezone,
+        currency = EXCLUDED.currency,
+        cards = EXCLUDED.cards;
     RETURN NULL;
 END;
 $$;

@@ -4,7 +4,7 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_occurred_at timestamptz := COALESCE(p_measured.occurred_at, clock_timestamp());
+    v_occurred_at timestamptz := COALESCE(p_measured.occurred_at, statement_timestamp());
     v_priced billing.priced_usage;
 BEGIN
     v_priced.problem := billing.find_problem(p_measured.quantity, p_measured.resource_type);

@@ -1,12 +1,11 @@
--- record: the usual case for many rows at once, in one statement.
+-- record: the usual case for many rows at once, in one statement. record_first_charge is the same for one.
 CREATE OR REPLACE FUNCTION billing.record_first_charges(p_source_table text, p_measured billing.measurement[])
 RETURNS integer
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_unpriced billing.measurement[];
-    v_problems text[];
     v_written integer;
+    v_unpriced record;
 BEGIN
     IF EXISTS (
         SELECT
@@ -20,21 +19,17 @@ BEGIN
         RAISE unique_violation USING MESSAGE = 'a resource was recorded by hand';
     END IF;
 
-    WITH priced AS MATERIALIZED (
-        SELECT measured AS m, priced AS p
-        FROM billing.price_measurements(p_measured)
-    ),
-    charged AS (
+    WITH charged AS (
         INSERT INTO billing.usage_records (
             tenant_id, source_id, rate_id, occurred_at, usage_date, part, source_table, channel, resource_type,
             resource_id, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, destination
         )
         SELECT
-            (m).tenant_id, (m).source_id, (p).rate_id, (m).occurred_at, (p).usage_date, (m).part, p_source_table,
-            (m).channel, (m).resource_type, (m).resource_id, (p).quantity, (p).unit_cost, (p).total_cost, (p).currency,
-            CASE WHEN (m).resource_type = 'minute' THEN (m).quantity END, (p).billed_quantity, (m).destination
-        FROM priced
-        WHERE (p).problem IS NULL
+            p.tenant_id, p.source_id, p.rate_id, p.occurred_at, p.usage_date, p.part, p_source_table, p.channel,
+            p.resource_type, p.resource_id, p.quantity, p.unit_cost, p.total_cost, p.currency,
+            CASE WHEN p.resource_type = 'minute' THEN p.measured END, p.billed_quantity, p.destination
+        FROM billing.price_measurements(p_measured) AS p
+        WHERE p.problem IS NULL
         RETURNING tenant_id, usage_date, channel, resource_type, quantity, total_cost
     ),
     summed AS (
@@ -45,16 +40,24 @@ BEGIN
         FROM charged
         GROUP BY tenant_id, usage_date, channel, resource_type
     )
-    SELECT array_agg(m), array_agg((p).problem), (SELECT count(*) FROM charged)
-    INTO v_unpriced, v_problems, v_written
-    FROM priced
-    WHERE (p).problem IS NOT NULL;
+    SELECT count(*)
+    INTO v_written
+    FROM charged;
 
-    FOR v_i IN 1 .. COALESCE(cardinality(v_unpriced), 0) LOOP
-        PERFORM billing.set_problem_aside(p_source_table, v_unpriced[v_i], v_problems[v_i]);
-    END LOOP;
+    IF v_written < cardinality(p_measured) THEN
+        FOR v_unpriced IN SELECT * FROM billing.price_measurements(p_measured) AS p WHERE p.problem IS NOT NULL LOOP
+            PERFORM billing.set_aside(
+                p_source_table, v_unpriced.source_id, v_unpriced.part, v_unpriced.tenant_id, v_unpriced.problem,
+                billing.problem_reason(v_unpriced.problem),
+                billing.describe_problem(
+                    v_unpriced.channel, v_unpriced.resource_type, v_unpriced.measured, v_unpriced.occurred_at
+                )
+            );
+        END LOOP;
+    END IF;
     RETURN v_written;
 END;
 $$;
 
-COMMENT ON FUNCTION billing.record_first_charges IS 'record_first_charge for a set; how many records were written.';
+COMMENT ON FUNCTION billing.record_first_charges IS
+'record_first_charge for a set; how many records were written, the others are set aside.';

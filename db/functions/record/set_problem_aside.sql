@@ -10,11 +10,8 @@ AS $$
     SELECT billing.set_aside(
         p_source_table, p_measured.source_id, p_measured.part, p_measured.tenant_id,
         p_problem, billing.problem_reason(p_problem),
-        jsonb_build_object(
-            'channel', p_measured.channel,
-            'resource_type', p_measured.resource_type,
-            'quantity', p_measured.quantity::text,
-            'occurred_at', p_measured.occurred_at::text
+        billing.describe_problem(
+            p_measured.channel, p_measured.resource_type, p_measured.quantity, p_measured.occurred_at
         )
     );
 $$;

@@ -1,0 +1,52 @@
+# Needs nothing but Python >= 3.10 (PYTHON=python3.12 make ... to choose one). `make help` lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+EMBEDDED := $(BIN)/python -m pyapi.embedded
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench migrate psql stop reset
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## make .venv with everything the other targets need
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: $(PYTHON) is not Python 3.10 or newer; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu:" >&2; \
+		echo "       apt-get install python3-venv (or name another Python: make PYTHON=...)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: install ## see calls billed, summed and invoiced, on a PostgreSQL of its own
+	@$(BIN)/irisx-usage demo
+
+test: install ## run every test on every PostgreSQL found (PYTEST_ADDOPTS=--pg=18 for one)
+	@$(BIN)/python -m pytest
+
+check: install ## format, lint and type checks, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(MAKE) test
+
+bench: install ## measure what metering costs, as ratios in one run
+	@$(BIN)/python -m bench
+
+migrate: install ## bring the database up to date (DATABASE_URL, else the embedded one)
+	@test -n "$$IRISX_USAGE_DATABASE_URL$$DATABASE_URL$$PGHOST$$PGSERVICE$$PGDATABASE" || $(EMBEDDED) start >/dev/null
+	@$(BIN)/irisx-usage migrate
+
+psql: install ## open psql on the embedded server
+	@$(EMBEDDED) psql
+
+stop: install ## stop the embedded server; its data stay
+	@$(EMBEDDED) stop
+
+reset: install ## stop the embedded server and delete its data
+	@$(EMBEDDED) destroy

@@ -1,0 +1,18 @@
+-- rate: the rate cards to search for a tenant, in order.
+CREATE OR REPLACE FUNCTION billing.list_cards(p_tenant_id bigint, p_plan_id bigint)
+RETURNS bigint[]
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+AS $$
+    SELECT ARRAY(
+        SELECT c.card
+        FROM (VALUES (1, p_tenant_id), (2, -p_plan_id), (3, 0)) AS c (turn, card)
+        WHERE c.card = 0
+            OR EXISTS (SELECT FROM billing.pricing_rates AS r WHERE r.card = c.card)
+        ORDER BY c.turn
+    );
+$$;
+
+COMMENT ON FUNCTION billing.list_cards IS
+'The tenant''s own card and its plan''s where they have a price, whether in force or not, then the default card 0.';

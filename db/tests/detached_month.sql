@@ -1,0 +1,64 @@
+-- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
+BEGIN;
+SELECT plan(16);
+\ir fixtures/tenants.sql
+\ir fixtures/story.sql
+
+SELECT is(ensure_partition('2025-10-01'), true, 'October has a partition');
+SELECT is(ensure_partition('2025-10-31'), false, 'and only one');
+INSERT INTO calls (id, tenant_id, call_sid, to_number, status, initiated_at, duration_seconds)
+SELECT n, 7, 'CA' || n, '+15559876543', 'completed', '2025-10-14 10:00:00+00', 60
+FROM generate_series(1, 6) AS n;
+INSERT INTO calls (id, tenant_id, call_sid, to_number, status, initiated_at)
+SELECT n, 7, 'CA' || n, '+15559876543', 'in-progress', '2025-10-14 10:00:00+00'
+FROM generate_series(11, 30) AS n;
+SELECT record_usage(7, 'voice', 'minute', 'by hand', 1, '{}', '2025-10-14 10:00:00+00') AS by_hand
+\gset
+CREATE TEMPORARY TABLE october AS SELECT * FROM usage_summaries;
+
+SELECT is(detach_month('2025-10-14'), 'billing.usage_records_2025_10', 'detaching a month gives its table');
+SELECT is((SELECT count(*) FROM usage_records), 0::bigint, 'its records are not in usage_records');
+SELECT is((SELECT count(*) FROM usage_records_2025_10), 7::bigint, 'they are in that table');
+SELECT set_eq('TABLE usage_summaries', 'TABLE october', 'the daily sums stay');
+SELECT is_empty('SELECT * FROM verify()', 'and every promise holds');
+SELECT throws_ok($$SELECT detach_month('2025-10-14')$$, 'UB012', NULL, 'a month that is detached cannot be detached again');
+SELECT is(ensure_partition('2025-10-01'), false, 'nor does it get another partition');
+
+-- Usage of that month.
+UPDATE calls SET status = 'completed', duration_seconds = 60 WHERE id = 11;
+SELECT is((SELECT status FROM calls WHERE id = 11), 'completed', 'a call of a detached month can still be completed');
+SELECT is(pg_temp.waits_for('calls', 11), 'UB006', 'and is set aside as UB006');
+UPDATE calls SET status = 'completed', duration_seconds = 60 WHERE id BETWEEN 12 AND 30;
+SELECT is(
+    (SELECT count(*) FILTER (WHERE pg_temp.waits_for('calls', n) = 'UB006') FROM generate_series(12, 30) AS n), 19::bigint,
+    'so are many in one statement');
+UPDATE calls SET duration_seconds = 120 WHERE id = 1;
+SELECT is(pg_temp.waits_for('calls', 1), 'UB006', 'a correction of a billed call of that month as well');
+UPDATE calls SET status = 'failed' WHERE id = 2;
+SELECT is(pg_temp.waits_for('calls', 2), 'UB006', 'a reversal as well');
+UPDATE calls SET initiated_at = '2025-11-14 10:00:00+00' WHERE id = 3;
+SELECT is(pg_temp.waits_for('calls', 3), 'UB006', 'a call that moves out of that month as well');
+SELECT throws_ok(
+    $$SELECT record_usage(7, 'voice', 'minute', 'another by hand', 1, '{}', '2025-10-14 10:00:00+00')$$, 'UB006', NULL,
+    'recording by hand is UB006');
+SELECT is(
+    record_usage(7, 'voice', 'minute', 'by hand', 1, '{}', '2025-10-14 10:00:00+00'), :by_hand::bigint,
+    'a resource recorded before gives its id all the same');
+INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (40, 7, 'completed', '2025-11-14 10:00:00+00', 60);
+SELECT is(pg_temp.story('calls', 40), 'charge 0.015', 'other months are billed as ever');
+SELECT is((SELECT resolved FROM retry_unrated()), 0::bigint, 'trying again settles nothing yet');
+
+-- Back.
+SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'the month is attached again');
+SELECT throws_ok($$SELECT attach_month('2025-10-01')$$, 'UB012', NULL, 'once');
+SELECT is((SELECT resolved FROM retry_unrated()), 23::bigint, 'trying again settles all that was set aside');
+SELECT is(pg_temp.story('calls', 11), 'charge 0.015', 'what came late is billed');
+SELECT is((SELECT usage_date FROM usage_records WHERE source_id = 11), '2025-10-14', 'on its day');
+SELECT is(pg_temp.story('calls', 1), 'charge 0.015, reversal -0.015, charge 0.03', 'what was corrected is billed anew');
+SELECT is(pg_temp.net('calls', 2), 0::numeric, 'what failed is reversed');
+SELECT is(pg_temp.net('calls', 3), 0.015, 'what moved is billed once');
+SELECT throws_ok('DELETE FROM usage_records_2025_10', 'UB014', NULL, 'the records are as append-only as before');
+
+SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
+SELECT * FROM finish();
+ROLLBACK;

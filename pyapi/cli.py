@@ -1,0 +1,561 @@
+"""The command line, irisx-usage: data on stdout, messages on stderr.
+
+Exit status: 0 done, 1 failed (verify: an invariant is violated), 2 misuse.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyapi import deploy
+from pyapi.client import (
+    Backfill,
+    Balance,
+    CallQuote,
+    Client,
+    Housekeeping,
+    Invoice,
+    InvoiceLine,
+    InvoiceWithLines,
+    Quote,
+    Usage,
+    UsageBucket,
+    Violation,
+)
+from pyapi.errors import DatabaseUnavailableError, UsageError
+
+VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
+LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
+FORMATS = ("table", "json", "csv")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+# What all commands share
+
+
+@dataclass
+class Settings:
+    """Options that stand before or after the command's name; the last one given holds."""
+
+    database: str | None = None
+    format: str = "table"
+
+    def configured(self) -> str | None:
+        """Return the address that the user has given, by option or environment, or None."""
+        named = [self.database, *map(os.environ.get, VARIABLES)]
+        address = next(filter(None, named), None)
+        if address is None and any(map(os.environ.get, LIBPQ_VARIABLES)):
+            return ""
+        return address
+
+    def conninfo(self) -> str:
+        """Return the address to work on. Raises DatabaseUnavailableError when there is none."""
+        address = self.configured()
+        if address is None:
+            from pyapi.embedded import running_conninfo
+
+            address = running_conninfo()
+        if address is None:
+            raise DatabaseUnavailableError(
+                "no database given",
+                hint=f"use -d postgresql://user@host/database or set {VARIABLES[0]};"
+                " without a database of your own, start with: irisx-usage demo",
+            )
+        return address
+
+
+def _settings() -> Settings:
+    return click.get_current_context().ensure_object(Settings)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None and parameter.name:
+        setattr(context.ensure_object(Settings), parameter.name, value)
+
+
+def _database_option(command: Command) -> Command:
+    return click.option(
+        "-d",
+        "--database",
+        metavar="URL",
+        expose_value=False,
+        callback=_remember,
+        help=f"The database; else {', then '.join(VARIABLES)}, then libpq's PG* variables.",
+    )(command)
+
+
+def _format_option(command: Command) -> Command:
+    return click.option(
+        "-f",
+        "--format",
+        type=click.Choice(FORMATS),
+        expose_value=False,
+        callback=_remember,
+        help="How to print data; default table.",
+    )(command)
+
+
+class _Group(click.Group):
+    """A group whose commands fail in one line."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UsageError as error:
+            _fail(error.message, error.detail, error.hint)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _fail(message: str, detail: str | None = None, hint: str | None = None) -> NoReturn:
+    _say(f"error: {message}")
+    if detail:
+        _say(f"detail: {detail}")
+    if hint:
+        _say(f"hint: {hint}")
+    raise click.exceptions.Exit(1)
+
+
+# Printing
+
+
+def number(value: Decimal | int) -> str:
+    """Return a quantity for people: thousands, and no zeros at the end of its decimals."""
+    text = f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def money(value: Decimal, currency: str | None = None) -> str:
+    """Return an amount for people: thousands, at least two decimals, all that are not zero."""
+    whole, _, decimals = f"{value:,f}".partition(".")
+    amount = f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+    return f"{amount} {currency}" if currency else amount
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON and CSV give it: decimals exact and without exponent, as text."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a printed table: the field it shows, and how; what is not ``str`` is a number."""
+
+    name: str
+    show: Callable[[Any], str] = str
+    title: str = ""
+    total: bool = False
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
+    """Return rows as a table, under it their totals when there is more than one row."""
+    totals = len(rows) > 1 and any(column.total for column in columns)
+    table = Table(show_footer=totals)
+    for column in columns:
+        footer = "total" if column is columns[0] else ""
+        if column.total:
+            footer = column.show(sum(getattr(row, column.name) for row in rows) + Decimal(0))
+        table.add_column(
+            column.title or column.name.replace("_", " "),
+            footer=footer,
+            justify="right" if column.show is not str else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        values = ((column, getattr(row, column.name)) for column in columns)
+        table.add_row(*(Text("" if v is None else column.show(v)) for column, v in values))
+    return table
+
+
+USAGE = (
+    Column("channel"),
+    Column("resource_type", title="resource"),
+    Column("total_quantity", number, "quantity"),
+    Column("record_count", number, "records", total=True),
+    Column("total_cost", money, "cost", total=True),
+)
+COLUMNS: dict[type, tuple[Column, ...]] = {
+    Usage: USAGE,
+    UsageBucket: (Column("bucket", title="from"), *USAGE),
+    Invoice: (
+        Column("id", "{}".format),
+        Column("invoice_number", title="number"),
+        Column("status"),
+        Column("period_start", title="from"),
+        Column("period_end", title="to"),
+        Column("due_date", title="due"),
+        Column("total_amount", money, "total"),
+        Column("currency"),
+    ),
+    InvoiceLine: (
+        Column("kind"),
+        Column("description"),
+        Column("quantity", number),
+        Column("unit_price", money, "unit price"),
+        Column("amount", money, total=True),
+    ),
+    Backfill: (
+        Column("source_table", title="table"),
+        Column("scanned", number, total=True),
+        Column("recorded", number, total=True),
+        Column("already_recorded", number, total=True),
+        Column("unrated", number, total=True),
+    ),
+    Housekeeping: (Column("task"), Column("done", number)),
+    Violation: (Column("check_name", title="check"), Column("subject"), Column("detail")),
+}
+
+
+def _console() -> Console:
+    # Into a file or a pipe nothing is cut or wrapped.
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 1_000
+    return console
+
+
+def _print_rows(row: type, rows: Sequence[Any], title: str, empty: str) -> None:
+    """Print rows of one dataclass in the format asked for."""
+    if _settings().format == "json":
+        _print_json([asdict(item) for item in rows])
+    elif _settings().format == "csv":
+        _print_csv([item.name for item in fields(row)], (vars(item).values() for item in rows))
+    elif rows:
+        _print_titled(title, _table(COLUMNS[row], rows))
+    else:
+        _say(empty)
+
+
+def _print_one(values: Mapping[str, Any], title: str, shown: Iterable[tuple[str, str]]) -> None:
+    """Print one thing: its values to programs, what is shown of it to people."""
+    if _settings().format == "json":
+        _print_json(dict(values))
+    elif _settings().format == "csv":
+        _print_csv(values.keys(), [values.values()])
+    else:
+        table = Table(show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name, text in shown:
+            table.add_row(name, Text(text))
+        _print_titled(title, table)
+
+
+def _print_titled(title: str, table: Table) -> None:
+    # A title of rich's own would be folded to the table's width, and padded.
+    console = _console()
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_plain(value) for value in row] for row in rows)
+
+
+# Arguments
+
+ID = click.IntRange(0, 2**63 - 1)
+TENANT = click.argument("tenant_id", type=ID)
+
+
+def day(value: str | date) -> date:
+    """Parse a day, YYYY-MM-DD. Raises click.BadParameter."""
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a day as in 2025-11-30") from None
+
+
+def decimal(value: str | Decimal) -> Decimal:
+    """Parse a quantity, finite and not negative, as it is written. Raises click.BadParameter."""
+    try:
+        result = Decimal(value)
+    except ArithmeticError:
+        raise click.BadParameter(f"{value!r} is not a number") from None
+    if not result.is_finite() or result < 0:
+        raise click.BadParameter(f"{value!r} is not a quantity")
+    return result
+
+
+def _instant(of: date | None) -> datetime | None:
+    """Return an instant that falls on this day from Hawaii to New Zealand, tenants' zones unknown.
+
+    The engine asks for an instant and finds the tenant's own day.
+    """
+    return None if of is None else datetime.combine(of, time(10), timezone.utc)
+
+
+def _today() -> date:
+    """Return the latest day that has begun anywhere (UTC+14): no tenant's today is left out."""
+    return datetime.now(timezone(timedelta(hours=14))).date()
+
+
+def _client() -> Client:
+    return Client(_settings().conninfo())
+
+
+# Commands
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@_database_option
+@_format_option
+@click.version_option(package_name="irisx-usage")
+def main() -> None:
+    """Usage metering, rating and billing inside PostgreSQL."""
+
+
+@main.command()
+@_database_option
+@_format_option
+@click.option(
+    "--lock-timeout",
+    default="3s",
+    show_default=True,
+    help="The longest that the application may have to wait behind a change.",
+)
+def migrate(lock_timeout: str) -> None:
+    """Install or update; safe to repeat, and beside a running application."""
+    conninfo = _settings().conninfo()
+    report = deploy.migrate(conninfo, lock_timeout=lock_timeout, on_step=_say)
+    if _settings().format == "json":
+        _print_json(asdict(report))
+    elif _settings().format == "csv":
+        done = [(name, path) for name, paths in asdict(report).items() for path in paths]
+        _print_csv(("action", "file"), done)
+    _say("done" if report else "up to date")
+
+
+@main.command()
+@_database_option
+def demo() -> None:
+    """Show it all on a platform of made-up tenants, calls and messages."""
+    from pyapi.demo import run
+
+    run(_settings().configured())
+
+
+@main.command()
+@TENANT
+@click.option("--as-of", type=day, help="A day of the period; default today.")
+@_database_option
+@_format_option
+def current(tenant_id: int, as_of: date | None) -> None:
+    """Show the usage of a tenant's current billing period."""
+    with _client() as client:
+        period = client.billing_period(tenant_id, _instant(as_of))
+        usage = client.current_period_usage(tenant_id, _instant(as_of))
+    span = f"{period.period_start} to {period.period_end}"
+    title = f"Usage of tenant {tenant_id}, {span}"
+    _print_rows(Usage, usage, title, f"tenant {tenant_id} has no usage from {span}")
+
+
+@main.command()
+@TENANT
+@click.option("--from", "start", type=day, help="The first day; default 30 days up to --to.")
+@click.option("--to", "end", type=day, help="The last day; default today.")
+@click.option(
+    "--interval", type=click.Choice(("day", "week", "month")), default="day", show_default=True
+)
+@_database_option
+@_format_option
+def history(tenant_id: int, start: date | None, end: date | None, interval: str) -> None:
+    """Show a tenant's usage by day, week or month."""
+    end = end or _today()
+    start = start or end - timedelta(days=29)
+    if start > end:
+        raise click.BadParameter("the first day is after the last", param_hint="--from")
+    with _client() as client:
+        usage = client.usage_history(tenant_id, start, end, interval)
+    title = f"Usage of tenant {tenant_id} by {interval}, {start} to {end}"
+    _print_rows(UsageBucket, usage, title, f"tenant {tenant_id} has no usage from {start} to {end}")
+
+
+@main.command()
+@TENANT
+@click.option("--status", type=click.Choice(("draft", "pending", "paid", "overdue", "void")))
+@click.option("--limit", type=click.IntRange(1, 2**31 - 1), default=50, show_default=True)
+@click.option("--draft", type=day, help="First write the draft of the period with this day.")
+@_database_option
+@_format_option
+def invoices(tenant_id: int, status: str | None, limit: int, draft: date | None) -> None:
+    """List a tenant's invoices, or write the draft of one and show it."""
+    with _client() as client:
+        if draft is not None:
+            period = client.billing_period(tenant_id, _instant(draft))
+            _print_invoice(client.invoice(client.generate_invoice(tenant_id, period.period_start)))
+            return
+        found = client.invoices(tenant_id, status, limit)
+    title = f"Invoices of tenant {tenant_id}"
+    _print_rows(Invoice, found, title, f"tenant {tenant_id} has no such invoices")
+
+
+@main.command()
+@click.argument("invoice_id", type=ID)
+@_database_option
+@_format_option
+def invoice(invoice_id: int) -> None:
+    """Show an invoice with its lines."""
+    with _client() as client:
+        _print_invoice(client.invoice(invoice_id))
+
+
+def _print_invoice(found: InvoiceWithLines) -> None:
+    if _settings().format == "json":
+        _print_json(asdict(found))
+        return
+    title = (
+        f"Invoice {found.invoice_number or found.id} ({found.status}) of tenant {found.tenant_id},"
+        f" {found.period_start} to {found.period_end}"
+    )
+    _print_rows(InvoiceLine, found.lines, title, f"{title}: no lines")
+    if _settings().format == "table":
+        parts = [("subtotal", found.subtotal), ("tax", found.tax), ("total", found.total_amount)]
+        shown = (f"{name} {money(amount, found.currency)}" for name, amount in parts)
+        _console().print(" · ".join(shown))
+
+
+@main.command()
+@TENANT
+@click.option("--as-of", type=day, help="Default today.")
+@_database_option
+@_format_option
+def balance(tenant_id: int, as_of: date | None) -> None:
+    """Show what a tenant has, has used, and has left."""
+    with _client() as client:
+        found = client.balance(tenant_id, _instant(as_of))
+    shown = [(item.name.replace("_", " "), money(getattr(found, item.name))) for item in _BALANCE]
+    _print_one(asdict(found), f"Balance of tenant {tenant_id}", shown)
+
+
+_BALANCE = fields(Balance)
+
+
+@main.command()
+@TENANT
+@click.argument("to_number", required=False)
+@click.option("--seconds", type=decimal, help="How long the call lasts.")
+@click.option("--channel", help="sms, email, whatsapp, social ...; without it, a call.")
+@click.option("--resource", default="message", show_default=True, help="The resource type.")
+@click.option("--quantity", type=decimal, default="1", show_default=True)
+@click.option("--to", "destination", help="The number or address that it goes to.")
+@click.option("--at", type=day, help="At the prices of this day; default today.")
+@_database_option
+@_format_option
+def quote(
+    tenant_id: int,
+    to_number: str | None,
+    seconds: Decimal | None,
+    channel: str | None,
+    resource: str,
+    quantity: Decimal,
+    destination: str | None,
+    at: date | None,
+) -> None:
+    """Show what a call, or a quantity of something else, would cost."""
+    found: Quote
+    if channel is not None:
+        if seconds is not None:
+            raise click.UsageError("--seconds is for calls: use it without --channel")
+        with _client() as client:
+            found = client.quote(
+                tenant_id, channel, resource, quantity, destination or to_number, _instant(at)
+            )
+        title = f"{number(quantity)} {channel} {resource} for tenant {tenant_id}"
+    else:
+        if to_number is None or seconds is None:
+            raise click.UsageError("a call needs TO_NUMBER and --seconds, all else --channel")
+        with _client() as client:
+            found = client.quote_call(tenant_id, to_number, seconds, _instant(at))
+        title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
+    shown = [
+        ("billed quantity", number(found.billed_quantity)),
+        ("unit cost", money(found.unit_cost, found.currency)),
+        ("total cost", money(found.total_cost, found.currency)),
+    ]
+    if isinstance(found, CallQuote):
+        shown.insert(0, ("billed seconds", number(found.billed_seconds)))
+    _print_one(asdict(found), title, shown)
+
+
+@main.command()
+@_database_option
+@_format_option
+def verify() -> None:
+    """Check every invariant; print what is violated and exit with 1."""
+    with _client() as client:
+        violations = client.verify()
+    _print_rows(Violation, violations, "Violations", "every invariant holds")
+    if violations:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@_database_option
+@_format_option
+def maintain() -> None:
+    """Do one bounded round of housekeeping; safe at any time, for any scheduler."""
+    with _client() as client:
+        done = client.maintain()
+    _print_rows(Housekeeping, done, "Housekeeping", "nothing to do")
+
+
+@main.command()
+@click.option("--from", "start", type=day, required=True, help="The first day.")
+@click.option("--to", "end", type=day, required=True, help="The last day, included.")
+@_database_option
+@_format_option
+def backfill(start: date, end: date) -> None:
+    """Bill the rows that were there before; what is recorded stays recorded once."""
+    if start > end:
+        raise click.BadParameter("the first day is after the last", param_hint="--from")
+    with _client() as client:
+        found = client.backfill(start, end)
+    _print_rows(Backfill, found, f"Backfill, {start} to {end}", "no table is metered")
+
+
+@main.command()
+@click.option("--drop-data", is_flag=True, help="Also drop all records, prices and invoices.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_database_option
+def uninstall(drop_data: bool, yes: bool) -> None:
+    """Stop metering and remove functions and views; your own tables stay."""
+    conninfo = _settings().conninfo()
+    if drop_data and not yes:
+        click.confirm("Drop every usage record, price and invoice?", abort=True, err=True)
+    deploy.uninstall(conninfo, drop_data=drop_data, on_step=_say)
+    _say("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,378 @@
+"""The engine from Python: a method is one function call of schema ``billing``, its result typed.
+
+Amounts and quantities are ``Decimal``, exact as PostgreSQL holds them: money in major units of the
+tenant's currency, quantities in units of the resource. Days are ``date``, instants ``datetime``
+with a time zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from types import TracebackType
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import Jsonb
+
+from pyapi.connection import connect
+from pyapi.errors import BadQuantityError, UnknownSourceError, translated
+
+Number = Decimal | int | float | str
+
+
+@dataclass(frozen=True)
+class Period:
+    """A billing period, first and last day both included, in the tenant's time zone."""
+
+    period_start: date
+    period_end: date
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was used of one resource, and what it costs, exactly."""
+
+    channel: str
+    resource_type: str
+    total_quantity: Decimal
+    total_cost: Decimal
+    record_count: int
+
+
+@dataclass(frozen=True)
+class UsageBucket:
+    """What was used of one resource in the day, week or month that begins on ``bucket``."""
+
+    bucket: date
+    channel: str
+    resource_type: str
+    total_quantity: Decimal
+    total_cost: Decimal
+    record_count: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A tenant's money: remaining_credits = credit_balance - current_usage - reserved."""
+
+    credit_balance: Decimal
+    included_credits: Decimal
+    current_usage: Decimal
+    reserved: Decimal
+    remaining_credits: Decimal
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What a quantity would cost; rate_id is the row of billing.pricing_rates that says so."""
+
+    rate_id: int
+    billed_quantity: Decimal
+    unit_cost: Decimal
+    total_cost: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class CallQuote(Quote):
+    """What a call would cost, and the seconds that its increments make of it."""
+
+    billed_seconds: Decimal
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """An invoice's header; status is draft, pending, paid, overdue or void."""
+
+    id: int
+    tenant_id: int
+    invoice_number: str | None
+    period_start: date
+    period_end: date
+    subtotal: Decimal
+    tax: Decimal
+    total_amount: Decimal
+    currency: str
+    status: str
+    due_date: date | None
+    finalized_at: datetime | None
+    paid_at: datetime | None
+    payment_method: str | None
+    payment_reference: str | None
+    notes: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class InvoiceLine:
+    """One line of an invoice, its amount rounded to the currency's minor unit."""
+
+    id: int
+    invoice_id: int
+    kind: str
+    channel: str | None
+    resource_type: str | None
+    description: str | None
+    quantity: Decimal | None
+    unit_price: Decimal | None
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class InvoiceWithLines(Invoice):
+    """An invoice and its lines."""
+
+    lines: tuple[InvoiceLine, ...]
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What a backfill did with the rows of one source table."""
+
+    source_table: str
+    scanned: int
+    recorded: int
+    already_recorded: int
+    unrated: int
+
+
+@dataclass(frozen=True)
+class Housekeeping:
+    """How much of one task a round of housekeeping has done."""
+
+    task: str
+    done: int
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One invariant that does not hold."""
+
+    check_name: str
+    subject: str
+    detail: str
+
+
+Row = TypeVar("Row")
+
+
+class Client:
+    """The engine of one database.
+
+    Given an address, the client connects on first use, in autocommit mode, and is a context
+    manager that closes. Given a connection, it works in that connection's transaction, and never
+    commits, rolls back or closes.
+
+    An argument left None is not sent: the SQL function's own default holds. Every method raises
+    UsageError or one of its subclasses, see pyapi.errors.
+    """
+
+    def __init__(self, conninfo_or_connection: str | psycopg.Connection[Any] = "") -> None:
+        self._conninfo: str | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+        if isinstance(conninfo_or_connection, str):
+            self._conninfo = conninfo_or_connection
+        else:
+            self._connection = conninfo_or_connection
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection that this client opened; one that it was given stays open."""
+        if self._conninfo is not None and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # Reading
+
+    def billing_period(self, tenant_id: int, as_of: datetime | None = None) -> Period:
+        """Return the billing period that holds as_of, by default now."""
+        return self._one(Period, "get_billing_period", p_tenant_id=tenant_id, p_as_of=as_of)
+
+    def current_period_usage(self, tenant_id: int, as_of: datetime | None = None) -> list[Usage]:
+        """Return the usage of the period that holds as_of, by default now, per resource."""
+        return self._all(Usage, "get_current_period_usage", p_tenant_id=tenant_id, p_as_of=as_of)
+
+    def usage_history(
+        self, tenant_id: int, start: date, end: date, interval: str = "day"
+    ) -> list[UsageBucket]:
+        """Return the usage from start to end, both included, per interval: day, week or month."""
+        return self._all(
+            UsageBucket,
+            "get_usage_history",
+            p_tenant_id=tenant_id,
+            p_from=start,
+            p_to=end,
+            p_interval=interval,
+        )
+
+    def balance(self, tenant_id: int, as_of: datetime | None = None) -> Balance:
+        """Return what the tenant has, uses and has left, by default now."""
+        return self._one(Balance, "get_tenant_balance", p_tenant_id=tenant_id, p_as_of=as_of)
+
+    def quote(
+        self,
+        tenant_id: int,
+        channel: str,
+        resource_type: str,
+        quantity: Number,
+        destination: str | None = None,
+        at: datetime | None = None,
+    ) -> Quote:
+        """Return what a quantity, in units of the resource, would cost at an instant."""
+        return self._one(
+            Quote,
+            "quote",
+            p_tenant_id=tenant_id,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_quantity=_exact(quantity),
+            p_destination=destination,
+            p_at=at,
+        )
+
+    def quote_call(
+        self, tenant_id: int, to_number: str, seconds: Number, at: datetime | None = None
+    ) -> CallQuote:
+        """Return what a call of so many seconds to an E.164 number would cost at an instant."""
+        return self._one(
+            CallQuote,
+            "quote_call",
+            p_tenant_id=tenant_id,
+            p_to_number=to_number,
+            p_seconds=_exact(seconds),
+            p_at=at,
+        )
+
+    def invoices(self, tenant_id: int, status: str | None = None, limit: int = 50) -> list[Invoice]:
+        """Return the tenant's latest invoices, of one status or of all."""
+        return self._all(
+            Invoice, "get_invoices", p_tenant_id=tenant_id, p_status=status, p_limit=limit
+        )
+
+    def invoice(self, invoice_id: int) -> InvoiceWithLines:
+        """Return one invoice with its lines. Raises UnknownSourceError when there is none."""
+        header = self._one(Invoice, "get_invoice", p_invoice_id=invoice_id)
+        lines = self._all(InvoiceLine, "get_invoice_lines", p_invoice_id=invoice_id)
+        return InvoiceWithLines(**vars(header), lines=tuple(lines))
+
+    def verify(self) -> list[Violation]:
+        """Return every invariant that does not hold: an empty list is a healthy database."""
+        return self._all(Violation, "verify")
+
+    # Writing; each safe to repeat
+
+    def record_usage(
+        self,
+        tenant_id: int,
+        channel: str,
+        resource_type: str,
+        resource_id: str,
+        quantity: Number,
+        metadata: Mapping[str, Any] | None = None,
+        occurred_at: datetime | None = None,
+    ) -> int:
+        """Record a quantity of a resource and return the record's id.
+
+        The same resource_id again returns the same id; with other figures it raises
+        ResourceConflictError.
+        """
+        return int(
+            self._scalar(
+                "record_usage",
+                p_tenant_id=tenant_id,
+                p_channel=channel,
+                p_resource_type=resource_type,
+                p_resource_id=resource_id,
+                p_quantity=_exact(quantity),
+                p_metadata=None if metadata is None else Jsonb(dict(metadata)),
+                p_occurred_at=occurred_at,
+            )
+        )
+
+    def grant_credit(
+        self,
+        tenant_id: int,
+        amount: Number,
+        kind: str,
+        reference: str,
+        expires_at: datetime | None = None,
+    ) -> int:
+        """Grant credit and return the entry's id; the same reference again, the same id."""
+        return int(
+            self._scalar(
+                "grant_credit",
+                p_tenant_id=tenant_id,
+                p_amount=_exact(amount),
+                p_kind=kind,
+                p_reference=reference,
+                p_expires_at=expires_at,
+            )
+        )
+
+    def generate_invoice(self, tenant_id: int, period_start: date) -> int:
+        """Write the draft invoice of the period that starts on a day, and return its id."""
+        return int(
+            self._scalar("generate_invoice", p_tenant_id=tenant_id, p_period_start=period_start)
+        )
+
+    def backfill(self, start: date, end: date) -> list[Backfill]:
+        """Bring to account the rows of existing days, start to end, both included."""
+        return self._all(Backfill, "backfill_usage", p_from=start, p_to=end)
+
+    def maintain(self) -> list[Housekeeping]:
+        """Do one bounded round of housekeeping and return what was done, per task."""
+        return self._all(Housekeeping, "maintain")
+
+    # One statement each
+
+    def _all(self, row: type[Row], function: str, **arguments: object) -> list[Row]:
+        # Columns by name, so that a function may gain some without breaking this client.
+        columns = ", ".join(field.name for field in fields(row))  # type: ignore[arg-type]
+        call, values = _call(function, arguments)
+        return self._execute(f"SELECT {columns} FROM {call}", values, class_row(row))
+
+    def _one(self, row: type[Row], function: str, **arguments: object) -> Row:
+        rows = self._all(row, function, **arguments)
+        if not rows:
+            given = ", ".join(str(value) for value in arguments.values() if value is not None)
+            raise UnknownSourceError(f"billing.{function} found nothing for {given}")
+        return rows[0]
+
+    def _scalar(self, function: str, **arguments: object) -> Any:
+        call, values = _call(function, arguments)
+        return self._execute(f"SELECT {call}", values, scalar_row)[0]
+
+    def _execute(self, query: str, values: dict[str, object], row_factory: Any) -> list[Any]:
+        with translated():
+            if self._connection is None:
+                self._connection = connect(self._conninfo or "")
+            with self._connection.cursor(row_factory=row_factory) as cursor:
+                return cursor.execute(query.encode(), values).fetchall()
+
+
+def _call(function: str, arguments: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    named = ", ".join(f"{name} => %({name})s" for name in given)
+    return f"billing.{function}({named})", given
+
+
+def _exact(value: Number) -> Decimal:
+    # A float goes by its shortest text: 0.1 is a tenth, and not the nearest binary fraction.
+    try:
+        return value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:
+        raise BadQuantityError(f"not a number: {value!r}") from None

@@ -1,0 +1,46 @@
+"""How this package reaches a database: one address in, one connection out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from pyapi.errors import DatabaseUnavailableError, translate
+
+CONNECT_TIMEOUT = 10  # seconds, where the address says nothing
+
+
+def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Return a new connection in autocommit mode.
+
+    conninfo: libpq's URI or keyword form; ``postgresql+driver://`` is read as ``postgresql://``,
+    and what it leaves out comes from the PG* variables.
+
+    Raises DatabaseUnavailableError; no message of it ever holds the password.
+    """
+    address = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", conninfo.strip())
+    authority = re.match(r"^\w+://([^/?]*)", address)
+    if authority and authority[1].count("@") > 1:
+        # libpq would take a part of the password for the host, and print it.
+        raise DatabaseUnavailableError(
+            "the database's address has more than one @",
+            hint="write an @ inside the user name or the password as %40",
+        )
+    try:
+        fields = conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        # libpq quotes the part it cannot read, which may be the password: its text stays here.
+        raise DatabaseUnavailableError(
+            "the database's address cannot be understood",
+            hint="write postgresql://user:password@host:5432/database",
+        ) from None
+    defaults: dict[str, Any] = {"application_name": "irisx-usage"}
+    if "service" not in fields:
+        defaults["connect_timeout"] = CONNECT_TIMEOUT
+    try:
+        return psycopg.connect(**(defaults | fields), autocommit=True)
+    except psycopg.Error as error:
+        raise translate(error) from None
