@@ -175,14 +175,15 @@ def test_a_failing_migration_names_file_and_line_and_leaves_nothing(
     assert migrate(empty_database, folder=folder).migrations == ("migrations/0001_start.sql",)
 
 
-def test_a_changed_function_is_reloaded_alone_although_nothing_is_pending(
+def test_a_changed_function_is_reloaded_with_the_triggers_although_nothing_is_pending(
     empty_database: str, folder: Path
 ) -> None:
     migrate(empty_database, folder=folder)
     path = folder / "functions/report/second.sql"
     path.write_text(path.read_text().replace("count(*)", "count(*) + 40"))
     report = migrate(empty_database, folder=folder)
-    assert (report.migrations, report.reloaded) == ((), ("functions/report/second.sql",))
+    assert not report.migrations
+    assert report.reloaded == ("functions/report/second.sql", "triggers/calls.sql")
     assert query(empty_database, "SELECT n FROM billing.third") == [40]
 
 

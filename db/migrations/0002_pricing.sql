@@ -173,5 +173,5 @@ COMMENT ON COLUMN billing.tenant_terms.cards IS
 price, then the default card 0.';
 
 INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
-SELECT id, '-infinity', plan_id, timezone, currency, '{0}'
+SELECT id, '-infinity', plan_id, COALESCE(timezone, 'UTC'), COALESCE(currency, 'USD'), '{0}'
 FROM public.tenants;

@@ -12,7 +12,7 @@ CREATE TABLE billing.credit_entries (
         )),
     reference text NOT NULL CONSTRAINT credit_entries_reference_is_given CHECK (reference <> ''),
     expires_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT credit_entries_pkey PRIMARY KEY (tenant_id, id),
     CONSTRAINT credit_entries_reference_key UNIQUE (tenant_id, reference)
 );

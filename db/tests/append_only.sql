@@ -1,6 +1,6 @@
 -- What is written stays written.
 BEGIN;
-SELECT plan(34);
+SELECT plan(41);
 \ir fixtures/tenants.sql
 
 -- One record in a month without a partition of its own, one in a month with one.
@@ -30,27 +30,65 @@ FROM unnest(ARRAY[
     'TRUNCATE credit_entries'
 ]) AS statement;
 
--- A record cannot be made that breaks the chain, or that is no number.
+-- A record cannot be made that is no number, or that bills a row a second time.
 SELECT throws_ok(
     format(
-        $$INSERT INTO usage_records (tenant_id, source_id, source_table, rate_id, occurred_at, usage_date, kind, revision, channel, resource_type,
+        $$INSERT INTO usage_records (tenant_id, source_id, source_table, rate_id, occurred_at, usage_date, kind, channel, resource_type,
             resource_id, quantity, unit_cost, total_cost, currency, billed_quantity)
-          VALUES (7, %s, 'calls', 1, '2025-11-14', '2025-11-14', %L, %s, 'voice', 'minute', 'x', %s, 0.015, %s, 'USD', 1)$$,
-        source_id, kind, revision, quantity, cost),
+          VALUES (7, %s, 'calls', 1, %L, '2025-11-14', %L, 'voice', 'minute', 'x', %s, %s, %s, 'USD', 1)$$,
+        source_id, occurred_at, kind, quantity, price, cost),
     state, NULL, name || ' is refused')
 FROM (VALUES
-    (2, 'charge', 1, '1', '1', '23505', 'a second first charge for a row'),
-    (2, 'charge', 2, '1', '1', '23514', 'a charge where a reversal belongs'),
-    (2, 'reversal', 1, '-1', '-1', '23514', 'a reversal where a charge belongs'),
-    (2, 'reversal', 2, '1', '-1', '23514', 'a reversal that adds'),
-    (3, 'charge', 1, '-1', '1', '23514', 'a charge that takes away'),
-    (3, 'charge', 1, '''NaN''', '1', '23514', 'a quantity of NaN'),
-    (3, 'charge', 1, '1', '''NaN''', '23514', 'a cost of NaN'),
-    (3, 'charge', 1, '''Infinity''', '1', '23514', 'a quantity without end'),
-    (3, 'charge', 1, '1', '''Infinity''', '23514', 'a cost without end'),
-    (3, 'reversal', 2, '-1', '''-Infinity''', '23514', 'a reversal without end'),
-    (3, 'gift', 1, '1', '1', '23514', 'a kind that is none')
-) AS bad (source_id, kind, revision, quantity, cost, state, name);
+    (2, '2025-11-14', 'charge', '1', '1', '1', '23505', 'a second first charge for a row'),
+    (3, '2025-11-14', 'charge', '''NaN''', '1', '1', '23514', 'a quantity of NaN'),
+    (3, '2025-11-14', 'charge', '1', '''NaN''', '1', '23514', 'a price of NaN'),
+    (3, '2025-11-14', 'charge', '1', '-1', '1', '23514', 'a price below nothing'),
+    (3, '2025-11-14', 'charge', '1', '1', '''NaN''', '23514', 'a cost of NaN'),
+    (3, '2025-11-14', 'charge', '''Infinity''', '1', '1', '23514', 'a quantity without end'),
+    (3, '2025-11-14', 'charge', '1', '1', '''Infinity''', '23514', 'a cost without end'),
+    (3, '2025-11-14', 'reversal', '-1', '1', '''-Infinity''', '23514', 'a reversal without end'),
+    (3, '2025-11-14', 'gift', '1', '1', '1', '23514', 'a kind that is none'),
+    (3, 'infinity', 'charge', '1', '1', '1', '23514', 'a time that never comes')
+) AS bad (source_id, occurred_at, kind, quantity, price, cost, state, name);
+
+-- What a superuser might forge in the place of a row that is gone, sums and all, is refused or found out.
+DELETE FROM calls WHERE id = 2;
+CREATE FUNCTION pg_temp.is_found_out(p_source_id bigint, p_kind text, p_revision integer, p_minutes numeric)
+RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_found boolean;
+BEGIN
+    INSERT INTO billing.usage_records (tenant_id, source_id, source_table, rate_id, occurred_at, usage_date, kind, revision,
+        channel, resource_type, resource_id, quantity, seconds, unit_cost, total_cost, currency, billed_quantity)
+    SELECT 7, p_source_id, 'calls', id, '2025-11-14', '2025-11-14', p_kind, p_revision,
+        'voice', 'minute', 'x', p_minutes, p_minutes * 60, 0.015, p_minutes * 0.015, 'USD', p_minutes
+    FROM billing.pricing_rates
+    WHERE channel = 'voice';
+    INSERT INTO billing.usage_deltas (tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost)
+    VALUES (7, '2025-11-14', CASE p_kind WHEN 'charge' THEN 1 ELSE -1 END, 'voice', 'minute', p_minutes, p_minutes * 0.015);
+    v_found := EXISTS (SELECT FROM billing.verify());
+    RAISE SQLSTATE 'P0999';
+EXCEPTION
+    WHEN check_violation THEN
+        RETURN true;
+    WHEN SQLSTATE 'P0999' THEN
+        RETURN v_found;
+END;
+$$;
+SELECT is(pg_temp.is_found_out(source_id, kind, revision, minutes), expected, name)
+FROM (VALUES
+    (3, 'charge', 1, 1, false, 'a charge as it should be is not held against anybody'),
+    (2, 'reversal', 2, -1, false, 'nor is its reversal'),
+    (3, 'charge', 1, -1, true, 'a charge that takes away is found out'),
+    (2, 'reversal', 2, 1, true, 'a reversal that adds is found out'),
+    (2, 'reversal', 2, -2, true, 'a reversal of more than was charged is found out'),
+    (2, 'charge', 2, 1, true, 'a charge where a reversal belongs is found out'),
+    (3, 'reversal', 1, -1, true, 'a reversal where a charge belongs is found out'),
+    (3, 'charge', 3, 1, true, 'a charge that skips a revision is found out')
+) AS forged (source_id, kind, revision, minutes, expected, name);
+INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (2, 7, 'completed', '2025-11-14 10:00:00+00', 60);
 
 -- A correction adds and takes nothing away.
 CREATE TEMPORARY TABLE before AS SELECT * FROM usage_records;

@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(16);
+SELECT plan(29);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -41,8 +41,10 @@ SELECT is(pg_temp.waits_for('calls', 3), 'UB006', 'a call that moves out of that
 SELECT throws_ok(
     $$SELECT record_usage(7, 'voice', 'minute', 'another by hand', 1, '{}', '2025-10-14 10:00:00+00')$$, 'UB006', NULL,
     'recording by hand is UB006');
-SELECT is(
-    record_usage(7, 'voice', 'minute', 'by hand', 1, '{}', '2025-10-14 10:00:00+00'), :by_hand::bigint,
+SELECT lives_ok(
+    format(
+        $$DO 'BEGIN ASSERT billing.record_usage(7, ''voice'', ''minute'', ''by hand'', 1, ''{}'', ''2025-10-14 10:00:00+00'') = %s; END'$$,
+        :by_hand),
     'a resource recorded before gives its id all the same');
 INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (40, 7, 'completed', '2025-11-14 10:00:00+00', 60);
 SELECT is(pg_temp.story('calls', 40), 'charge 0.015', 'other months are billed as ever');

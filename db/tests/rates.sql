@@ -1,6 +1,6 @@
 -- Which price holds: tenant before plan before default, the longest prefix within, in force when it happened.
 BEGIN;
-SELECT plan(64);
+SELECT plan(69);
 \ir fixtures/tenants.sql
 
 -- The price that a call of Globex (8, on the professional plan) has.
@@ -158,6 +158,12 @@ SELECT throws_ok($$UPDATE pricing_rates SET unit_price = 1 WHERE card = 0 AND ch
 SELECT throws_ok($$DELETE FROM pricing_rates WHERE card = 0 AND channel = 'sms'$$, 'UB013', NULL, 'nor taken out');
 SELECT throws_ok($$UPDATE pricing_rates SET plan_id = 2 WHERE card = 0 AND channel = 'email'$$, 'UB013', NULL, 'nor moved to another card');
 
+INSERT INTO pricing_rates (id, tenant_id, channel, resource_type, unit_price, effective_from) VALUES (4712, 9, 'voice', 'minute', 0.5, '2020-01-01');
+INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (1, 9, 'completed', '2025-11-14 10:00:00+00', 60);
+UPDATE pricing_rates SET is_active = false WHERE id = 4712;
+SELECT throws_ok('UPDATE pricing_rates SET unit_price = 9 WHERE id = 4712', 'UB013', NULL, 'nor changed after it was withdrawn');
+SELECT throws_ok('DELETE FROM pricing_rates WHERE id = 4712', 'UB013', NULL, 'nor taken out then: there are records at that price');
+
 -- The fast way agrees with the rule: 300 prices on three cards, in both currencies, now and then, here and there.
 INSERT INTO pricing_rates (tenant_id, plan_id, channel, resource_type, prefix, unit_price, currency, effective_from, effective_until, is_active)
 SELECT
@@ -188,6 +194,17 @@ CROSS JOIN (
 ) AS destinations;
 SELECT is_empty('SELECT * FROM asked WHERE fast IS DISTINCT FROM rule', 'resolved_prices agrees with find_rate, whatever is asked');
 SELECT cmp_ok((SELECT count(DISTINCT rule) FROM asked), '>', 100::bigint, 'and what was asked met many of them');
+
+-- A tenant that changes plan: what happened before is priced as before, also by a card that comes later.
+INSERT INTO tenants (id, company_name, plan_id) VALUES (12, 'Upgrader', 2);
+INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds) VALUES (12, 12, '1555', 'completed', '2025-11-14 10:00:00+00', 60);
+UPDATE tenants SET plan_id = 4 WHERE id = 12;
+INSERT INTO pricing_rates (plan_id, channel, resource_type, unit_price, effective_from)
+VALUES (2, 'voice', 'minute', 0.007, '2020-01-01'), (4, 'voice', 'minute', 0.004, '2020-01-01');
+SELECT is(pg_temp.price('1555', '2025-11-14 10:00:00+00', 12), 0.007, 'usage before a change of plan has the prices of the plan of that time');
+SELECT is(pg_temp.price('1555', now() + interval '1 day', 12), 0.004, 'usage after it those of the new plan');
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, effective_from) VALUES (12, 'voice', 'minute', 0.001, '2020-01-01');
+SELECT is(pg_temp.price('1555', '2025-11-14 10:00:00+00', 12), 0.001, 'a card of its own counts for all its time');
 
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
 SELECT * FROM finish();

@@ -32,7 +32,7 @@ BEGIN
     RETURNING * INTO v_entry;
     IF FOUND THEN
         UPDATE public.tenants
-        SET credit_balance = credit_balance + p_amount
+        SET credit_balance = COALESCE(credit_balance, 0) + p_amount
         WHERE id = p_tenant_id;
         RETURN v_entry.id;
     END IF;

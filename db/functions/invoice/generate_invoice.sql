@@ -49,6 +49,18 @@ BEGIN
                 HINT = 'Mend what their reason says, run billing.retry_unrated(), and generate the invoice again.';
     END IF;
 
+    IF EXISTS (
+        SELECT
+        FROM billing.detached_months AS d
+        WHERE d.month <= v_end
+            AND d.month + interval '1 month' > v_start
+    ) THEN
+        RAISE EXCEPTION 'usage of this period was detached'
+            USING ERRCODE = 'UB006',
+                DETAIL = format('billing.detached_months holds a month of the period %s to %s.', v_start, v_end),
+                HINT = 'Attach the month again with billing.attach_month.';
+    END IF;
+
     IF v_invoice.id IS NULL THEN
         INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency)
         VALUES (p_tenant_id, v_start, v_end, v_tenant.currency)

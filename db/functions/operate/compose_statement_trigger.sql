@@ -46,8 +46,8 @@ BEGIN
     -- Some rows were worth something before: take those whose worth differs. A full join is never nested loops,
     -- however many rows there are, and pairs a changed id with nothing on both sides.
     SELECT
-        array_agg(n.m) FILTER (WHERE o.m IS NULL),
-        array_agg(o.m) FILTER (WHERE o.m IS NOT NULL)
+        array_agg(n.m) FILTER (WHERE (o.m).source_id IS NULL),
+        array_agg(o.m) FILTER (WHERE (o.m).source_id IS NOT NULL)
     INTO v_first, v_before
     FROM (SELECT m FROM unnest(v_now) AS m) AS n
     FULL JOIN (SELECT m FROM unnest(v_before) AS m) AS o
@@ -55,7 +55,9 @@ BEGIN
         AND (o.m).part = (n.m).part
     WHERE n.m IS DISTINCT FROM o.m;
 
-    IF v_before IS NOT NULL THEN
+    IF v_before IS NULL THEN
+        v_now := NULL;
+    ELSE
         -- All that these rows deserve now, for what a row deserves is compared as a whole.
         v_now := ARRAY(
             SELECT m

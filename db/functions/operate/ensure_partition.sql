@@ -17,6 +17,9 @@ BEGIN
 
     EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL)', v_name);
     EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_from, 'YYYY-MM')));
+    PERFORM billing.attach_trigger(format('billing.%I', v_name)::regclass, 'append_only_truncate',
+        format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
+            format('billing.%I', v_name)::regclass));
     IF NOT EXISTS (SELECT FROM billing.usage_records_default WHERE usage_date >= v_from AND usage_date < v_until) THEN
         -- Writers to other months do not wait for this.
         EXECUTE format(

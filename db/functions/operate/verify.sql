@@ -47,6 +47,17 @@ BEGIN
 
     RETURN QUERY
     SELECT
+        'charges add and reversals take away',
+        format('usage record %s', r.id),
+        format('%s with revision %s, quantity %s, cost %s', r.kind, r.revision, r.quantity, r.total_cost)
+    FROM billing.usage_records AS r
+    WHERE CASE r.kind
+        WHEN 'charge' THEN r.revision % 2 = 0 OR r.quantity < 0 OR r.total_cost < 0
+        ELSE r.revision % 2 = 1 OR r.quantity > 0 OR r.total_cost > 0
+    END;
+
+    RETURN QUERY
+    SELECT
         'a reversal takes back its charge',
         format('%s %s, part %s, %s', r.source_table, r.source_id, r.part, r.usage_date),
         format('records net to %s, cost %s', sum(r.quantity), sum(r.total_cost))
@@ -93,7 +104,7 @@ BEGIN
         FROM billing.credit_entries AS c
         GROUP BY tenant_id
     ) AS e ON e.tenant_id = t.id
-    WHERE t.credit_balance IS DISTINCT FROM COALESCE(e.amount, 0);
+    WHERE COALESCE(t.credit_balance, 0) IS DISTINCT FROM COALESCE(e.amount, 0);
 
     RETURN QUERY
     SELECT
@@ -143,7 +154,8 @@ BEGIN
         ORDER BY x.valid_from DESC
         LIMIT 1
     ) AS terms ON true
-    WHERE (t.plan_id, t.timezone, t.currency) IS DISTINCT FROM (terms.plan_id, terms.timezone, terms.currency);
+    WHERE (t.plan_id, COALESCE(t.timezone, 'UTC'), COALESCE(t.currency, 'USD'))
+        IS DISTINCT FROM (terms.plan_id, terms.timezone, terms.currency);
 
     FOR v_metered IN SELECT * FROM billing.metered_tables AS m ORDER BY m.source_table LOOP
         RETURN QUERY EXECUTE format(

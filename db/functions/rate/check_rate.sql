@@ -7,7 +7,7 @@ DECLARE
     v_other billing.pricing_rates;
 BEGIN
     -- What has begun may have priced something.
-    IF TG_OP <> 'INSERT' AND OLD.effective_from <= now() AND OLD.is_active
+    IF TG_OP <> 'INSERT' AND OLD.effective_from <= now()
         AND (
             TG_OP = 'DELETE'
             OR (OLD.plan_id, OLD.tenant_id, OLD.channel, OLD.resource_type, OLD.prefix, OLD.unit_price,

@@ -8,6 +8,7 @@ AS $$
     SELECT CASE p_problem
         WHEN 'UB001' THEN 'no rate in force for this channel, resource, destination and currency'
         WHEN 'UB002' THEN 'unknown tenant'
+        WHEN 'UB006' THEN 'the records of its month were detached'
         WHEN 'UB003' THEN 'quantity is missing, negative, not finite or absurdly large'
     END;
 $$;

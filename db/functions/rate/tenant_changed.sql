@@ -17,7 +17,10 @@ BEGIN
     END IF;
 
     INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
-    VALUES (NEW.id, v_from, NEW.plan_id, NEW.timezone, NEW.currency, billing.list_cards(NEW.id, NEW.plan_id))
+    VALUES (
+        NEW.id, v_from, NEW.plan_id, COALESCE(NEW.timezone, 'UTC'), COALESCE(NEW.currency, 'USD'),
+        billing.list_cards(NEW.id, NEW.plan_id)
+    )
     ON CONFLICT (tenant_id, valid_from) DO UPDATE
     SET
         plan_id = EXCLUDED.plan_id,
@@ -29,4 +32,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.tenant_changed IS
-'Adds a row to billing.tenant_terms when a tenant appears or changes plan, zone or currency.';
+'Adds a row to billing.tenant_terms when a tenant appears or changes plan, zone or currency. A table that was there
+before may leave zone and currency open: UTC and USD then.';

@@ -14,12 +14,17 @@ DECLARE
     v_record billing.usage_records;
 BEGIN
     FOR v_metered IN SELECT * FROM billing.metered_tables WHERE resource_column IS NOT NULL ORDER BY source_table LOOP
-        -- The lock waits for a statement that is just completing the row.
         FOR v_source_id IN EXECUTE format(
-            'SELECT s.id FROM %s AS s WHERE s.tenant_id = $1 AND s.%I = $2 FOR NO KEY UPDATE',
+            'SELECT s.id FROM %1$s AS s WHERE s.tenant_id = $1 AND s.%2$I = $2
+            UNION ALL
+            SELECT s.id FROM %1$s AS s WHERE s.tenant_id = $1 AND s.%2$I IS NULL AND s.id = $3',
             billing.qualify_source(v_metered.source_table), v_metered.resource_column
-        ) USING p_tenant_id, p_resource_id
+        ) USING p_tenant_id, p_resource_id, CASE WHEN p_resource_id ~ '^[0-9]{1,18}$' THEN p_resource_id::bigint END
         LOOP
+            -- The lock waits for a statement that is just completing the row.
+            EXECUTE format(
+                'SELECT FROM %s AS s WHERE s.id = $1 FOR NO KEY UPDATE', billing.qualify_source(v_metered.source_table)
+            ) USING v_source_id;
             SELECT o.*
             INTO v_record
             FROM unnest(billing.find_open_charges(v_metered.source_table, v_source_id, NULL)) AS o
@@ -37,4 +42,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.find_recorded_row IS
-'The charge that stands for the row whose call_sid, message_sid or like is p_resource_id; NULL when there is none.';
+'The charge that stands for the row whose call_sid, message_sid or like is p_resource_id (its id where it has none);
+NULL when there is none.';

@@ -19,7 +19,37 @@ DECLARE
     v_priced billing.priced_usage;
     v_same_terms boolean;
     v_occurred_at timestamptz;
+    v_month date;
 BEGIN
+    -- Without the records of its month nobody can say what a row has been billed for.
+    SELECT d.month, touched.tenant_id
+    INTO v_month, v_found.tenant_id
+    FROM (
+        SELECT
+            m.tenant_id,
+            -- A time beyond all calendars is in no month, and cannot be placed in a zone.
+            CASE WHEN m.occurred_at BETWEEN '0001-01-02' AND '9999-12-30' THEN
+                date_trunc('month', m.occurred_at AT TIME ZONE billing.zone_of(m.tenant_id, m.occurred_at))::date
+            END AS month
+        FROM unnest(p_before || p_deserved) AS m
+        UNION ALL
+        SELECT u.tenant_id, (u.context ->> 'month')::date
+        FROM billing.unrated_usage AS u
+        WHERE u.source_table = p_source_table
+            AND u.source_id = p_source_id
+            AND u.resolved_at IS NULL
+            AND u.sqlstate = 'UB006'
+    ) AS touched
+    INNER JOIN billing.detached_months AS d USING (month)
+    LIMIT 1;
+    IF FOUND THEN
+        PERFORM billing.set_aside(
+            p_source_table, p_source_id, NULL::smallint, v_found.tenant_id,
+            'UB006', billing.problem_reason('UB006'), jsonb_build_object('month', v_month)
+        );
+        RETURN 0;
+    END IF;
+
     v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
 
     -- A snapshot older than a recording that did not touch the row (record_call_usage, backfill) does not see it.
@@ -50,7 +80,7 @@ BEGIN
             AND COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at;
 
         IF COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
-            AND (v_same_terms OR v_found.source_id IS NULL)
+            AND (v_same_terms OR (v_found.source_id IS NULL AND v_found.resource_id = v_deserved.resource_id))
         THEN
             v_kept := v_kept || v_found.id;
             CONTINUE;

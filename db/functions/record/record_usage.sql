@@ -65,18 +65,24 @@ BEGIN
             RETURN v_record.id;
         END IF;
 
-        SELECT r.*
-        INTO v_record
+        SELECT *
+        INTO v_direct
         FROM billing.direct_usage AS d
-        INNER JOIN billing.usage_records AS r
-            ON r.tenant_id = d.tenant_id
-            AND r.created_at = d.created_at
-            AND r.id = d.record_id
-            AND r.usage_date = d.usage_date
         WHERE d.tenant_id = p_tenant_id
             AND d.channel = p_channel
             AND d.resource_type = p_resource_type
             AND d.resource_id = p_resource_id;
+        SELECT *
+        INTO v_record
+        FROM billing.usage_records AS r
+        WHERE r.tenant_id = p_tenant_id
+            AND r.created_at = v_direct.created_at
+            AND r.id = v_direct.record_id
+            AND r.usage_date = v_direct.usage_date;
+        IF NOT FOUND THEN
+            -- In a month that is detached: its figures cannot be compared.
+            RETURN v_direct.record_id;
+        END IF;
     END IF;
 
     IF COALESCE(v_record.seconds, v_record.quantity) IS DISTINCT FROM v_measured THEN

@@ -11,7 +11,9 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 BEGIN
-    SELECT t.plan_id, t.timezone, t.currency, t.billing_cycle_day, t.credit_balance
+    SELECT
+        t.plan_id, COALESCE(t.timezone, 'UTC'), COALESCE(t.currency, 'USD'),
+        COALESCE(t.billing_cycle_day, 1), COALESCE(t.credit_balance, 0)
     INTO plan_id, timezone, currency, billing_cycle_day, credit_balance
     FROM public.tenants AS t
     WHERE t.id = p_tenant_id;
@@ -24,4 +26,5 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION billing.require_tenant IS 'What billing needs of a row of tenants. Raises UB002.';
+COMMENT ON FUNCTION billing.require_tenant IS 'What billing needs of a row of tenants; zone UTC, currency USD and cycle day 1 where it leaves them open. Raises
+UB002.';
