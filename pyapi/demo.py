@@ -15,10 +15,10 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import psycopg
@@ -26,11 +26,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from pyapi import cli, deploy
-from pyapi.client import Client
+from pyapi.client import Client, Period, Violation
 from pyapi.connection import connect
 from pyapi.embedded import ServerError, project, project_server
 from pyapi.errors import UsageError, translated
@@ -39,9 +38,12 @@ SEED = 20251130
 CALLS_IN_ALL = MESSAGES_IN_ALL = 3_000
 BATCH = 200
 SHARE_ONE_BY_ONE = 0.3
+HISTORY_DAYS = 3
+PROGRAM = "irisx-usage"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 State = tuple[Any, ...]
+Row = TypeVar("Row")
 
 
 def run(database: str | None) -> None:
@@ -61,10 +63,12 @@ def run(database: str | None) -> None:
         # Of two demos at once, the second waits and then finds all there.
         connection.execute("SELECT pg_advisory_lock(hashtextextended('irisx-usage demo', 0))")
         connection.execute("SET search_path = public")
-        tour = Tour(connection, conninfo, load(connection))
-        tour.show()
-    _say(f"({time.monotonic() - started:.0f} s)")
-    _tell_what_next(embedded=database is None, typed=database in _addresses_at_hand())
+        loaded = load(connection)
+        Tour(connection, conninfo, loaded).show()
+    _tell_what_next(
+        loaded, embedded=database is None, without_option=database in (None, _address_at_hand())
+    )
+    _say(f"done in {time.monotonic() - started:.0f} s")
 
 
 def _start_embedded() -> str:
@@ -77,25 +81,23 @@ def _start_embedded() -> str:
 
 def _refuse_strangers(connection: Connection) -> None:
     """Keep made-up tenants, prices and calls out of a database that is somebody's own."""
+    installed = _exists(connection, "billing.deployed_files")
     for table in ("tenants", "calls", "messages"):
-        exists = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{table}"])
-        if exists.fetchone() != (True,):
+        if not _exists(connection, f"public.{table}"):
             continue
-        # Through jsonb, because an existing table need not have the column.
-        query = f"SELECT count(*), count(*) FILTER (WHERE to_jsonb(t)->>%s {{}}) FROM public.{table} t"
-        if table == "tenants":
-            condition, values = "= ANY (%s)", ["company_name", [t.company_name for t in TENANTS]]
-        else:
-            condition, values = "LIKE %s", [f"{table[:-1]}_sid", "%-demo-%"]
-        counts = connection.execute(query.format(condition).encode(), values).fetchone()
-        assert counts is not None
-        if counts[1]:
+        if installed and table == "tenants" and len(_find_tenants(connection)[0]) == len(TENANTS):
             return
-        if counts[0]:
+        rows = connection.execute(f"SELECT EXISTS (SELECT FROM public.{table})".encode())
+        if rows.fetchone() == (True,) or not installed:
             raise UsageError(
-                f"this database has {table} already: the demo would mix its own with them",
+                f"this database has {table} of its own: the demo does not mix with them",
                 hint="name an empty database, or none: then the demo starts a server of its own",
             )
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    query = "SELECT to_regclass(%s) IS NOT NULL"
+    return connection.execute(query, [table]).fetchone() == (True,)
 
 
 # The platform -------------------------------------------------------------------------------------
@@ -127,33 +129,33 @@ TENANTS = (
         credit=Decimal(500),
     ),
     Tenant(
-        *("Kumo Robotics KK", "enterprise", "Asia/Tokyo", 15, "USD"),
+        *("Kumo Robotics", "enterprise", "Asia/Tokyo", 15, "USD"),
         *("+81300000100", "kumo.example", 0.20),
         calls="jp jp jp us au",
         messages="sms email email email whatsapp",
         credit=Decimal(2000),
     ),
     Tenant(
-        *("Spreewald Logistik GmbH", "enterprise_eu", "Europe/Berlin", 31, "EUR"),
+        *("Spreewald Logistik", "enterprise_eu", "Europe/Berlin", 31, "EUR"),
         *("+493023125100", "spreewald.example", 0.18),
         calls="de de de de de de de fr fr uk uk se",
         messages="sms mms email whatsapp whatsapp social",
     ),
     Tenant(
-        *("Camden Cycles Ltd", "starter", "Europe/London", 1, "USD"),
+        *("Camden Cycles", "starter", "Europe/London", 1, "USD"),
         *("+442079460100", "camden-cycles.example", 0.10),
         calls="uk uk uk us",
         messages="sms whatsapp whatsapp social social",
         credit=Decimal(50),
     ),
     Tenant(
-        *("Pixel & Plum Studio", "free_trial", "Australia/Sydney", 20, "USD"),
+        *("Pixel & Plum", "free_trial", "Australia/Sydney", 20, "USD"),
         *("+61255500100", "pixelplum.example", 0.06),
         calls="au au us",
         messages="email email social mms",
     ),
     Tenant(
-        *("Northstar Wholesale", "enterprise", "UTC", 1, "USD"),
+        *("Northstar Telecom", "enterprise", "UTC", 1, "USD"),
         *("+14155550100", "northstar.example", 0.22),
         calls="us us uk uk de fr se au",
         messages="sms sms sms email",
@@ -184,9 +186,10 @@ TEXTS = (
     "We are closed on Monday. See you on Tuesday!",
 )
 
-# What the platform charges beyond the prices that are there from the start. (plan or tenant, channel,
-# resource, prefix, price, initial and further increment, connection fee, what it is)
-CARDS: tuple[tuple[str, str, str, str, str, int, int, str, str], ...] = (
+# Prices beyond those that are there from the start: plan or tenant, channel, resource, prefix,
+# price, initial and further increment, connection fee, what it is the price of.
+Price = tuple[str, str, str, str, str, int, int, str, str]
+CARDS: tuple[Price, ...] = (
     ("enterprise_eu", "voice", "minute", "49", "0.0110", 1, 1, "0", "Germany"),
     ("enterprise_eu", "voice", "minute", "491", "0.0420", 1, 1, "0", "Germany, mobile"),
     ("enterprise_eu", "voice", "minute", "33", "0.0130", 1, 1, "0", "France"),
@@ -196,15 +199,15 @@ CARDS: tuple[tuple[str, str, str, str, str, int, int, str, str], ...] = (
     ("enterprise_eu", "email", "message", "", "0.0009", 1, 1, "0", "Email, per recipient"),
     ("enterprise_eu", "whatsapp", "message", "", "0.0450", 1, 1, "0", "WhatsApp"),
     ("enterprise_eu", "social", "message", "", "0.0045", 1, 1, "0", "Social media"),
-    ("Northstar Wholesale", "voice", "minute", "", "0.0900", 60, 60, "0", "Elsewhere"),
-    ("Northstar Wholesale", "voice", "minute", "1", "0.0062", 6, 6, "0", "USA and Canada"),
-    ("Northstar Wholesale", "voice", "minute", "44", "0.0095", 30, 6, "0", "United Kingdom"),
-    ("Northstar Wholesale", "voice", "minute", "447", "0.0240", 30, 6, "0.01", "UK, mobile"),
-    ("Northstar Wholesale", "voice", "minute", "49", "0.0098", 30, 6, "0", "Germany"),
-    ("Northstar Wholesale", "voice", "minute", "491", "0.0310", 30, 6, "0.01", "Germany, mobile"),
-    ("Northstar Wholesale", "voice", "minute", "33", "0.0089", 30, 6, "0", "France"),
+    ("Northstar Telecom", "voice", "minute", "", "0.0900", 60, 60, "0", "Elsewhere"),
+    ("Northstar Telecom", "voice", "minute", "1", "0.0062", 6, 6, "0", "USA and Canada"),
+    ("Northstar Telecom", "voice", "minute", "44", "0.0095", 30, 6, "0", "United Kingdom"),
+    ("Northstar Telecom", "voice", "minute", "447", "0.0240", 30, 6, "0.01", "UK, mobile"),
+    ("Northstar Telecom", "voice", "minute", "49", "0.0098", 30, 6, "0", "Germany"),
+    ("Northstar Telecom", "voice", "minute", "491", "0.0310", 30, 6, "0.01", "Germany, mobile"),
+    ("Northstar Telecom", "voice", "minute", "33", "0.0089", 30, 6, "0", "France"),
 )
-MISSING_RATE = ("enterprise_eu", "voice", "minute", "46", "0.0150", 1, 1, "0", "Sweden")
+MISSING_PRICE: Price = ("enterprise_eu", "voice", "minute", "46", "0.0150", 1, 1, "0", "Sweden")
 
 
 # What happens on it -------------------------------------------------------------------------------
@@ -223,7 +226,15 @@ class Source:
 CALLS = Source(
     "calls",
     "call_sid",
-    ("call_sid", "tenant_id", "direction", "from_number", "to_number", "initiated_at", "created_at"),
+    (
+        "call_sid",
+        "tenant_id",
+        "direction",
+        "from_number",
+        "to_number",
+        "initiated_at",
+        "created_at",
+    ),
     {
         "status": "text",
         "answered_at": "timestamptz",
@@ -312,8 +323,10 @@ def imagine(spans: Sequence[Span]) -> list[Story]:
     stories.append(
         Story(
             CALLS,
-            (SHOWN_CALL, spans[HERO].tenant_id, "outbound", TENANTS[HERO].number, "+12125550142")
-            + (answered - timedelta(seconds=8), answered - timedelta(seconds=8)),
+            (
+                *(SHOWN_CALL, spans[HERO].tenant_id, "outbound"),
+                *(TENANTS[HERO].number, "+12125550142", *[answered - timedelta(seconds=8)] * 2),
+            ),
             (("in-progress", answered, None, None, None, None),),
             one_by_one=True,
         )
@@ -399,8 +412,10 @@ def _imagine_message(
         states += (("opened", *there[1:]), ("clicked", *there[1:]))
     direction = "inbound" if kind == "inbound" else "outbound"
     segments = 1 if channel == "sms" and media is None else None
-    begun = (sid, tenant_id, channel, direction, *ends)
-    begun += (recipients, rng.choice(TEXTS), media, segments, at)
+    begun = (
+        *(sid, tenant_id, channel, direction, *ends),
+        *(recipients, rng.choice(TEXTS), media, segments, at),
+    )
     return Story(MESSAGES, begun, states, rng.random() < SHARE_ONE_BY_ONE)
 
 
@@ -418,6 +433,7 @@ class Loaded:
 
     tenant_ids: tuple[int, ...]
     first_run: datetime
+    today: date  # of the first run, where HERO is
     updates: int
 
 
@@ -430,21 +446,28 @@ def load(connection: Connection) -> Loaded:
     with connection.transaction():
         if new:
             tenant_ids = _insert_tenants(connection, first_run)
-        stories = imagine([_span(connection, each, first_run) for each in tenant_ids])
+        spans = [_span(connection, each, first_run) for each in tenant_ids]
+        stories = imagine(spans)
         if new:
             for source in (CALLS, MESSAGES):
                 _insert_begun(connection, source, [s for s in stories if s.source is source])
     updates = _complete(connection, stories)
     Client(connection).maintain()
-    return Loaded(tenant_ids, first_run, updates)
+    today = (first_run + spans[HERO].utc_offset).date()
+    return Loaded(tenant_ids, first_run, today, updates)
 
 
 def _find_tenants(connection: Connection) -> tuple[tuple[int, ...], datetime]:
+    """Return the demo's tenants, none or in the order of TENANTS, and when they were made."""
     found = connection.execute(
         """
-        SELECT array_agg(t.id ORDER BY names.n), min(t.created_at)
-          FROM unnest(%s::text[]) WITH ORDINALITY AS names (name, n)
-          JOIN tenants AS t ON t.company_name = names.name
+        SELECT array_agg(id ORDER BY n), min(created_at)
+          FROM (
+                SELECT DISTINCT ON (n) n, t.id, t.created_at
+                  FROM unnest(%s::text[]) WITH ORDINALITY AS names (name, n)
+                  JOIN public.tenants AS t ON t.company_name = names.name
+                 ORDER BY n, t.id
+               ) AS ours
         """,
         [[tenant.company_name for tenant in TENANTS]],
     ).fetchone()
@@ -471,24 +494,23 @@ def _insert_tenants(connection: Connection, first_run: datetime) -> tuple[int, .
             SELECT %s, id, %s, %s, %s, %s FROM billing.pricing_plans WHERE name = %s
             RETURNING id
             """,
-            [tenant.company_name, tenant.timezone, tenant.billing_cycle_day, tenant.currency]
-            + [first_run, tenant.plan],
+            [
+                *(tenant.company_name, tenant.timezone, tenant.billing_cycle_day),
+                *(tenant.currency, first_run, tenant.plan),
+            ],
         ).fetchone()
         assert row is not None
         ids.append(int(row[0]))
         if tenant.credit:
             Client(connection).grant_credit(ids[-1], tenant.credit, "purchase", "demo top-up")
-    for rate in CARDS:
-        _insert_rate(connection, rate, first_run)
+    for price in CARDS:
+        _insert_price(connection, price, first_run)
     return tuple(ids)
 
 
-def _insert_rate(
-    connection: Connection,
-    rate: tuple[str, str, str, str, str, int, int, str, str],
-    first_run: datetime,
-) -> None:
+def _insert_price(connection: Connection, price: Price, first_run: datetime) -> None:
     """On the card of the plan or the tenant of that name, in its currency, for a year already."""
+    owner, channel, resource, prefix, unit_price, initial, increment, fee, description = price
     connection.execute(
         """
         INSERT INTO billing.pricing_rates
@@ -502,8 +524,10 @@ def _insert_rate(
                 SELECT NULL, id, currency FROM tenants WHERE company_name = %s
                ) AS owner
         """,
-        [*rate[1:4], Decimal(rate[4]), *rate[5:7], Decimal(rate[7]), rate[8]]
-        + [first_run - timedelta(days=365), rate[0], rate[0]],
+        [
+            *(channel, resource, prefix, Decimal(unit_price), initial, increment, Decimal(fee)),
+            *(description, first_run - timedelta(days=365), owner, owner),
+        ],
     )
 
 
@@ -528,10 +552,10 @@ def _span(connection: Connection, tenant_id: int, first_run: datetime) -> Span:
 
 def _insert_begun(connection: Connection, source: Source, stories: Sequence[Story]) -> None:
     columns = ", ".join((*source.begun, *source.learned))
-    with connection.cursor() as cursor:
-        with cursor.copy(f"COPY {source.name} ({columns}) FROM STDIN".encode()) as copy:
-            for story in stories:
-                copy.write_row((*story.begun, *story.states[0]))
+    statement = f"COPY {source.name} ({columns}) FROM STDIN".encode()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for story in stories:
+            copy.write_row((*story.begun, *story.states[0]))
 
 
 def _complete(connection: Connection, stories: Sequence[Story]) -> int:
@@ -624,12 +648,11 @@ def _progress() -> Progress:
 class Overview:
     """One tenant of the platform, for the first table."""
 
-    id: int
     company_name: str
+    id: int
     plan: str
     timezone: str
-    calls: int
-    messages: int
+    rows: int
     billed: int
 
 
@@ -658,12 +681,11 @@ class Aside:
 
 
 OVERVIEW = (
-    cli.Column("id", "{}".format),
     cli.Column("company_name", title="tenant"),
+    cli.Column("id", "{}".format),
     cli.Column("plan"),
-    cli.Column("timezone"),
-    cli.Column("calls", cli.number, total=True),
-    cli.Column("messages", cli.number, total=True),
+    cli.Column("timezone", title="time zone"),
+    cli.Column("rows", cli.number, total=True),
     cli.Column("billed", cli.number, total=True),
 )
 CALL = (
@@ -695,6 +717,7 @@ class Tour:
         self.loaded = loaded
         self.client = Client(connection)
         self.hero = loaded.tenant_ids[HERO]
+        self.today = loaded.today
 
     def show(self) -> None:
         """Print it all. What changes data changes it once; another run shows how it was left."""
@@ -707,34 +730,35 @@ class Tour:
 
     def _show_platform(self) -> None:
         if self.loaded.updates:
+            rows = f"{CALLS_IN_ALL:,} calls and {MESSAGES_IN_ALL:,} messages"
+            _head("The platform", f"{rows}, as an application writes them")
             _tell(
+                f"Inserted as they began, then completed by plain UPDATEs ({self.loaded.updates:,}"
+                " changes of",
+                "rows, one by one and in batches). The application never asked for billing.",
                 "",
-                f"The application has begun {CALLS_IN_ALL:,} calls and {MESSAGES_IN_ALL:,} messages"
-                f" and completed them by {self.loaded.updates:,}",
-                "changes of rows, one by one or in batches, all by plain UPDATE. It never asked"
-                " for billing.",
             )
         else:
             day = f"{self.loaded.first_run:%Y-%m-%d %H:%M} UTC"
-            _tell("", f"The platform is here already, from {day}: nothing was added.")
+            _head("The platform", f"here already, from {day}: nothing was added")
         query = """
-            SELECT t.id, t.company_name, p.name AS plan, t.timezone,
-                   (SELECT count(*) FROM calls AS c WHERE c.tenant_id = t.id) AS calls,
-                   (SELECT count(*) FROM messages AS m WHERE m.tenant_id = t.id) AS messages,
+            SELECT t.company_name, t.id, p.name AS plan, t.timezone,
+                   (SELECT count(*) FROM calls AS c WHERE c.tenant_id = t.id)
+                   + (SELECT count(*) FROM messages AS m WHERE m.tenant_id = t.id) AS rows,
                    (SELECT sum(s.record_count)::bigint FROM billing.usage_summaries AS s
                      WHERE s.tenant_id = t.id) AS billed
               FROM tenants AS t JOIN billing.pricing_plans AS p ON p.id = t.plan_id
              WHERE t.id = ANY (%s)
              ORDER BY t.id
         """
-        rows = self._rows(Overview, query, list(self.loaded.tenant_ids))
-        cli._print_titled("The platform", cli._table(OVERVIEW, rows))
-        _tell("Inbound, failed, busy, unanswered: not billed. Corrected: billed as corrected.")
+        rows_of_tenants = self._rows(Overview, query, list(self.loaded.tenant_ids))
+        cli._print_titled("Calls and messages", cli._table(OVERVIEW, rows_of_tenants))
+        _tell("Not billed: inbound, failed, busy, unanswered. Corrected: billed as corrected.")
 
     def _show_one_call(self) -> None:
         before = self._call_and_record()
         if before.status == "in-progress":
-            _head("One call", "still going on: nothing is billed")
+            _head("One call", "still going on, so nothing is billed")
             self._print_call(before)
             ended = self.loaded.first_run
             self.connection.execute(
@@ -745,10 +769,13 @@ class Tour:
             _tell(
                 "It ends, and the application says so, as it always did:",
                 "",
-                f"  UPDATE calls SET status = 'completed', ended_at = '{ended:%Y-%m-%d %H:%M:%S%z}',",
-                f"    duration_seconds = 315 WHERE call_sid = '{SHOWN_CALL}';",
+                "  UPDATE calls",
+                f"     SET status = 'completed', ended_at = '{ended:%Y-%m-%d %H:%M:%S}+00',"
+                " duration_seconds = 315",
+                f"   WHERE call_sid = '{SHOWN_CALL}';",
                 "",
-                "315 seconds are 5.25 minutes, at 0.015 a minute:",
+                "That is all. 315 seconds are 5.25 minutes, at 0.015 each:",
+                "",
             )
         else:
             _head("One call", "completed by the first run of this demo")
@@ -769,9 +796,10 @@ class Tour:
 
     def _print_call(self, row: CallAndRecord) -> None:
         cli._print_titled("calls", cli._table(CALL, [row]))
-        records = [row] if row.kind else []
-        title = "billing.usage_records" if records else "billing.usage_records: none"
-        _print(title, cli._table(RECORD, records) if records else None)
+        if row.kind is None:
+            _tell("billing.usage_records: none for it", "")
+        else:
+            cli._print_titled("billing.usage_records", cli._table(RECORD, [row]))
 
     def _show_unrated(self) -> None:
         """The one scene with a mistake in it: a price that nobody had entered."""
@@ -786,48 +814,118 @@ class Tour:
         if not waiting:
             return
         name = TENANTS[WITHOUT_A_RATE].company_name
-        _head("A price was missing", f"{name} calls Sweden, and its plan has no price for +46")
-        _print("billing.unrated_usage", cli._table(ASIDE, waiting))
+        _head("A missing price", f"{name} calls Sweden, and its plan has none for +46")
+        cli._print_titled("billing.unrated_usage", cli._table(ASIDE, waiting))
         with self.connection.transaction():
-            _insert_rate(self.connection, MISSING_RATE, self.loaded.first_run)
+            _insert_price(self.connection, MISSING_PRICE, self.loaded.first_run)
             row = self.connection.execute("SELECT * FROM billing.retry_unrated()").fetchone()
         assert row is not None
         _tell(
-            "No UPDATE failed for it, and no call is lost. With the price entered, back-dated,",
-            f"SELECT * FROM billing.retry_unrated() tried {row[0]} rows and settled {row[1]}.",
+            "The application's UPDATEs succeeded all the same, and no call is lost. The price is",
+            f"entered, back-dated, and billing.retry_unrated() has settled {row[1]} of {row[0]} rows.",
         )
 
     def _show_reports(self) -> None:
-        first_day = self.loaded.first_run.astimezone(timezone.utc).date()
-        today = self.client.billing_period(self.hero)
         _head("What it comes to", f"{TENANTS[HERO].company_name}, as the command line shows it")
-        as_of = ()
-        if self.client.billing_period(self.hero, self.loaded.first_run) != today:
-            as_of = ("--as-of", str(first_day))  # A later run than the data's period.
+        as_of: tuple[str, ...] = ()
+        if self.client.billing_period(self.hero) != self._period(self.hero):
+            as_of = ("--as-of", str(self.today))  # This run is later than the data's period.
         self._command("current", *as_of)
-        days = (str(first_day - timedelta(days=2)), str(first_day))
-        self._command("history", "--from", days[0], "--to", days[1])
-        self._command("balance")
+        start = self.today - timedelta(days=HISTORY_DAYS - 1)
+        self._command("history", "--from", str(start), "--to", str(self.today))
+        self._command("balance", *as_of)
 
     def _show_invoice(self) -> None:
-        """Drafts of the period that is over, for all tenants; shown is one."""
-        query = """
-            SELECT (period_start - 1)::text
-              FROM billing.get_billing_period(%s, %s)
-        """
-        for tenant_id in reversed(self.loaded.tenant_ids):
-            row = self.connection.execute(query, [tenant_id, self.loaded.first_run]).fetchone()
-            assert row is not None
-            if tenant_id != self.hero:
-                period = self.client.billing_period(tenant_id, _noon(row[0]))
-                self.client.generate_invoice(tenant_id, period.period_start)
-                continue
-            _head("The draft invoice", "of its last full period: the plan's fee, and a line a price")
-            self._command("invoices", "--draft", row[0])
+        """Drafts of the period that is over, for all tenants; one is shown."""
+        last_days = {
+            tenant_id: self._period(tenant_id).period_start - timedelta(days=1)
+            for tenant_id in self.loaded.tenant_ids
+        }
+        for tenant_id, day in last_days.items():
+            period = self.client.billing_period(tenant_id, cli._instant(day))
+            self.client.generate_invoice(tenant_id, period.period_start)
+        _head("The bill", "draft of the period that is over: the plan's fee, and a line a price")
+        self._command("invoices", "--draft", str(last_days[self.hero]))
 
     def _show_verified(self) -> None:
-        _head("Every promise, checked", "records, summaries, prices, balances and invoices agree")
-        self._command("verify")
+        _head("The proof", "every sum, price, balance and invoice recomputed")
+        _tell(f"$ {PROGRAM} verify")
+        violations = self.client.verify()
+        if violations:
+            cli._print_titled("Violations", cli._table(cli.COLUMNS[Violation], violations))
+            raise UsageError(f"verify() found {len(violations)} violations")
+        _tell("no violations")
+
+    def _period(self, tenant_id: int) -> Period:
+        return self.client.billing_period(tenant_id, self.loaded.first_run)
 
     def _command(self, name: str, *options: str) -> None:
-        """Print a command as the user can type it, and its output, which is that command's own."""
+        """Print a command as anyone can type it, and its output, which is that command's own."""
+        arguments = [name, str(self.hero), *options]
+        if name in ("history", "balance"):
+            _tell("")
+        _tell(f"$ {PROGRAM} {' '.join(arguments)}")
+        settings = cli.Settings(self.conninfo)
+        if code := cli.main.main(arguments, PROGRAM, standalone_mode=False, obj=settings):
+            raise click.exceptions.Exit(code)
+
+    def _rows(self, row: type[Row], query: str, value: object) -> list[Row]:
+        with self.connection.cursor(row_factory=class_row(row)) as cursor:
+            return cursor.execute(query.encode(), [value]).fetchall()
+
+
+def _head(title: str, remark: str) -> None:
+    cli._console().print(Text(f"\n{title}", style="bold cyan"), Text(f"- {remark}\n"))
+
+
+def _tell(*lines: str) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _address_at_hand() -> str:
+    """What a command uses that is typed without -d; empty: the PG* variables."""
+    return next(filter(None, map(os.environ.get, cli.VARIABLES)), "")
+
+
+def _tell_what_next(loaded: Loaded, *, embedded: bool, without_option: bool) -> None:
+    """Commands that work as typed, from where the demo was started."""
+    hero, own_card = loaded.tenant_ids[HERO], loaded.tenant_ids[WITH_OWN_CARD]
+    program = ".venv/bin/irisx-usage" if Path(".venv/bin/irisx-usage").exists() else PROGRAM
+    here = Path("Makefile").exists() and Path.cwd() == project()
+    make = "make {}" if here else "python -m pyapi.embedded {}"
+    if not without_option:
+        program += " -d DATABASE"
+    _head("What to try next", "change anything: what is billed follows")
+    _tell(
+        "# a tenant with a rate card of its own, by prefix",
+        f"{program} current {own_card}",
+        "# 40 seconds, billed as 30 and then sixes",
+        f"{program} quote {own_card} +447700900123 --seconds 40",
+        "# for programs: -f json, -f csv",
+        f"{program} history {hero} --interval week -f csv",
+        "",
+    )
+    if embedded:
+        _tell("# change anything, and see it billed", make.format("psql"))
+    else:
+        _tell("# in psql: change anything, and see it billed")
+    _tell(
+        f"  UPDATE calls SET duration_seconds = 600 WHERE call_sid = '{SHOWN_CALL}';",
+        "  SELECT kind, quantity, total_cost FROM billing.usage_records",
+        f"   WHERE resource_id = '{SHOWN_CALL}' ORDER BY id;",
+        "",
+    )
+    if here:
+        _tell("# every promise, as a test", "make test", "")
+    if embedded:
+        stop, reset = make.format("stop"), make.format("reset" if here else "destroy")
+        _tell(
+            "# the server keeps running: stop it (its data stay), or delete it",
+            f"{stop}",
+            f"{reset}",
+        )

@@ -247,9 +247,7 @@ def day(at: dt.datetime, timezone: str) -> dt.date:
 
 
 def bill_seconds(seconds: Fraction, rate: Rate) -> Fraction:
-    return increments(
-        seconds, Fraction(rate.initial_increment), Fraction(rate.billing_increment)
-    )
+    return increments(seconds, Fraction(rate.initial_increment), Fraction(rate.billing_increment))
 
 
 def increments(seconds: Fraction, initial: Fraction, increment: Fraction) -> Fraction:

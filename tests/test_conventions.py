@@ -104,7 +104,12 @@ def test_only_record_writes_records(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FUNCTIONS, ids=name_of)
 def test_only_the_guard_catches_everything(file: Path) -> None:
-    guards = {"record_changes", "retry_row"}
+    guards = {
+        "record_changes",
+        "retry_row",
+        "compose_row_trigger",
+        "compose_statement_trigger",
+    }
     assert ("WHEN OTHERS" in file.read_text()) == (file.stem in guards)
 
 

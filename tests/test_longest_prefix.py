@@ -71,12 +71,8 @@ def end_rates(db: Connection, rng: random.Random, now: dt.datetime) -> None:
     rates = oracle.read_rates(db)
     for rate in rng.sample(rates, min(20, len(rates))):
         at = instant(rng, now)
-        if at > rate.effective_from and (
-            rate.effective_until is None or at < rate.effective_until
-        ):
-            db.execute(
-                "UPDATE pricing_rates SET effective_until = %s WHERE id = %s", [at, rate.id]
-            )
+        if at > rate.effective_from and (rate.effective_until is None or at < rate.effective_until):
+            db.execute("UPDATE pricing_rates SET effective_until = %s WHERE id = %s", [at, rate.id])
 
 
 def delete_rates(db: Connection, rng: random.Random, now: dt.datetime) -> None:

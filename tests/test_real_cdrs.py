@@ -65,7 +65,10 @@ def real_deck() -> list[Price]:
     """
     folder = FIXTURES / "rate_decks"
     with open(folder / "cdrtool_destinations.csv", newline="") as file:
-        steps = {row["Destination"]: (int(row["Min Dur"]), int(row["Incr"])) for row in csv.DictReader(file)}
+        steps = {
+            row["Destination"]: (int(row["Min Dur"]), int(row["Incr"]))
+            for row in csv.DictReader(file)
+        }
     deck = []
     with open(folder / "cdrtool_rates.csv", newline="") as file:
         for row in csv.DictReader(file):
@@ -173,7 +176,8 @@ def tenants() -> dict[int, oracle.Terms]:
 
 def load(db: Connection, calls: list[Call]) -> None:
     """The application's own writes: calls begin."""
-    copy = "COPY calls (id, tenant_id, call_sid, direction, to_number, status, initiated_at) FROM STDIN"
+    columns = "id, tenant_id, call_sid, direction, to_number, status, initiated_at"
+    copy = f"COPY calls ({columns}) FROM STDIN".encode()
     with db.cursor() as cursor, cursor.copy(copy) as rows:
         for c in calls:
             rows.write_row(

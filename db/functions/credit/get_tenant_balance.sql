@@ -41,7 +41,7 @@ BEGIN
     RETURN QUERY
     SELECT
         v_balance,
-        COALESCE((SELECT p.included_credits FROM billing.pricing_plans AS p WHERE p.id = v_tenant.plan_id), 0),
+        COALESCE((SELECT p.included_credits FROM billing.pricing_plans AS p WHERE p.id = v_tenant.plan_id AND p.currency = v_tenant.currency), 0),
         v_usage,
         0::numeric,
         v_balance - v_usage;

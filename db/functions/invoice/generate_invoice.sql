@@ -61,6 +61,28 @@ BEGIN
                 HINT = 'Attach the month again with billing.attach_month.';
     END IF;
 
+    SELECT * INTO v_plan FROM billing.pricing_plans WHERE id = v_tenant.plan_id;
+    IF v_plan.monthly_base_fee > 0 AND v_plan.currency <> v_tenant.currency THEN
+        RAISE EXCEPTION 'the plan''s fee is in another currency'
+            USING ERRCODE = 'UB005',
+                DETAIL = format('Plan %s is in %s, tenant %s in %s.', v_plan.name, v_plan.currency, p_tenant_id, v_tenant.currency),
+                HINT = 'Give the tenant a plan in its own currency.';
+    END IF;
+
+    IF v_invoice.id IS NULL AND EXISTS (
+        SELECT
+        FROM billing.invoices AS i
+        WHERE i.tenant_id = p_tenant_id
+            AND i.status <> 'void'
+            AND i.period_start <= v_end
+            AND i.period_end >= v_start
+    ) THEN
+        RAISE EXCEPTION 'days of this period are on another invoice'
+            USING ERRCODE = 'UB006',
+                DETAIL = format('The period is %s to %s.', v_start, v_end),
+                HINT = 'Void the other invoice first, or choose a period after it.';
+    END IF;
+
     IF v_invoice.id IS NULL THEN
         INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency)
         VALUES (p_tenant_id, v_start, v_end, v_tenant.currency)
@@ -70,7 +92,6 @@ BEGIN
     WHERE tenant_id = p_tenant_id
         AND invoice_id = v_invoice.id;
 
-    SELECT * INTO v_plan FROM billing.pricing_plans WHERE id = v_tenant.plan_id;
     IF v_plan.monthly_base_fee > 0 THEN
         INSERT INTO billing.invoice_line_items (tenant_id, invoice_id, kind, description, quantity, unit_price, amount)
         VALUES (
@@ -113,4 +134,5 @@ $$;
 COMMENT ON FUNCTION billing.generate_invoice IS
 'Draws up the draft invoice of the billing period that holds p_period_start, and gives its id: the plan''s fee, and a
 line for each channel, resource and unit price. Again draws the same draft up anew; an invoice past its draft is left
-as it is. Refuses with UB006 while usage of the tenant is unrated. Raises UB002, UB006, UB012.';
+as it is. Refuses with UB006 while usage of the tenant is unrated. Raises UB002, UB005,
+UB006, UB012.';

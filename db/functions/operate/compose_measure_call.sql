@@ -34,7 +34,14 @@ BEGIN
         WHERE p.oid = p_measure
     ),
     matched AS (
-        SELECT a.*, c.attname IS NOT NULL AS is_there
+        SELECT
+            a.*,
+            c.attname IS NOT NULL AS is_there,
+            -- A column without zone is read as UTC, whatever the session's zone.
+            CASE
+                WHEN c.atttypid = 'timestamp'::regtype AND a.type = 'timestamp with time zone' THEN ' AT TIME ZONE ''UTC'''
+                ELSE '::' || a.type
+            END AS conversion
         FROM arguments AS a
         LEFT JOIN pg_attribute AS c
             ON c.attrelid = p_table
@@ -44,7 +51,7 @@ BEGIN
     )
     SELECT
         string_agg(column_name, ', ') FILTER (WHERE NOT is_there AND NOT has_default),
-        string_agg(format('%I => r.%I::%s', name, column_name, type), ', ') FILTER (WHERE is_there)
+        string_agg(format('%I => r.%I%s', name, column_name, conversion), ', ') FILTER (WHERE is_there)
     INTO v_missing, v_arguments
     FROM matched;
 
@@ -65,4 +72,4 @@ $$;
 
 COMMENT ON FUNCTION billing.compose_measure_call IS
 'SQL text that calls p_measure on a row r of p_table, each parameter given the column it is named after, cast to its
-type. A column that is not there is left to the parameter''s default. Raises UB012.';
+type (a timestamp without zone is UTC). A column that is not there is left to the parameter''s default. Raises UB012.';

@@ -9,31 +9,35 @@ DECLARE
     v_before billing.measurement[];
     v_now billing.measurement[];
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        SELECT array_agg(m) INTO v_before FROM (SELECT OLD.*) AS r CROSS JOIN LATERAL %2$s AS m;
-    END IF;
-    IF TG_OP = 'DELETE' THEN
-        -- Still there: the row only moved to another partition. Gone: what is billed stays billed.
-        IF v_before IS NOT NULL THEN
-            SELECT array_agg(m) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
-            IF FOUND AND EXISTS (SELECT FROM %1$s WHERE id = OLD.id) THEN
-                PERFORM billing.record_changes(%3$L, NULL, v_before, v_now);
-            END IF;
+    BEGIN
+        IF TG_OP <> 'INSERT' THEN
+            SELECT array_agg(m) INTO v_before FROM (SELECT OLD.*) AS r CROSS JOIN LATERAL %2$s AS m;
         END IF;
-        RETURN NULL;
-    END IF;
+        IF TG_OP <> 'DELETE' THEN
+            SELECT array_agg(m) INTO v_now FROM (SELECT NEW.*) AS r CROSS JOIN LATERAL %2$s AS m;
+        ELSIF v_before IS NULL OR NOT EXISTS (SELECT FROM %1$s WHERE id = OLD.id) THEN
+            -- Deleted: what is billed stays billed.
+            RETURN NULL;
+        ELSE
+            -- Still there: the row only moved to another partition.
+            SELECT array_agg(m) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
+        END IF;
+    EXCEPTION
+        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+            RAISE;
+        WHEN OTHERS THEN
+            PERFORM billing.set_rows_aside(%3$L, ARRAY[COALESCE(NEW.id, OLD.id)], SQLSTATE, SQLERRM);
+            RETURN NULL;
+    END;
 
-    SELECT array_agg(m) INTO v_now FROM (SELECT NEW.*) AS r CROSS JOIN LATERAL %2$s AS m;
     IF TG_OP = 'INSERT' THEN
         IF v_now IS NOT NULL THEN
             PERFORM billing.record_inserted(%3$L, v_now);
         END IF;
+    ELSIF v_before IS NULL AND v_now IS NOT NULL THEN
+        PERFORM billing.record_changes(%3$L, v_now);
     ELSIF v_now IS DISTINCT FROM v_before THEN
-        IF v_before IS NULL THEN
-            PERFORM billing.record_changes(%3$L, v_now);
-        ELSE
-            PERFORM billing.record_changes(%3$L, NULL, v_before, v_now);
-        END IF;
+        PERFORM billing.record_changes(%3$L, NULL, v_before, v_now);
     END IF;
     RETURN NULL;
 END;

@@ -9,37 +9,45 @@ DECLARE
     v_first billing.measurement[];
     v_before billing.measurement[];
     v_now billing.measurement[];
+    v_any_before boolean := false;
     v_any_now boolean;
-    v_any_before boolean;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        -- An inserted row may have been billed before: restored, or moved here from elsewhere.
-        SELECT array_agg(m)
-        INTO v_now
-        FROM new_rows AS r
-        CROSS JOIN LATERAL %2$s AS m;
-        IF v_now IS NOT NULL THEN
-            PERFORM billing.record_inserted(%1$L, v_now);
+    BEGIN
+        -- Most statements touch rows that are worth nothing, before and after: they pay for this look only.
+        IF TG_OP = 'UPDATE' THEN
+            SELECT
+                EXISTS (SELECT FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m),
+                EXISTS (SELECT FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m)
+            INTO v_any_now, v_any_before;
+        ELSE
+            SELECT EXISTS (SELECT FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m) INTO v_any_now;
         END IF;
-        RETURN NULL;
-    END IF;
+        IF NOT v_any_now AND NOT v_any_before THEN
+            RETURN NULL;
+        END IF;
 
-    -- Most updates touch rows that are worth nothing, before and after: they pay for this look only.
-    SELECT
-        EXISTS (SELECT FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m),
-        EXISTS (SELECT FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m)
-    INTO v_any_now, v_any_before;
-    IF v_any_now THEN
-        SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
-    END IF;
-    IF NOT v_any_before THEN
         IF v_any_now THEN
-            PERFORM billing.record_changes(%1$L, v_now);
+            SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
         END IF;
+        IF v_any_before THEN
+            SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
+            IF v_now IS NOT DISTINCT FROM v_before THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    EXCEPTION
+        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+            RAISE;
+        WHEN OTHERS THEN
+            PERFORM billing.set_rows_aside(%1$L, ARRAY(SELECT id FROM new_rows), SQLSTATE, SQLERRM);
+            RETURN NULL;
+    END;
+
+    IF TG_OP = 'INSERT' THEN
+        PERFORM billing.record_inserted(%1$L, v_now);
         RETURN NULL;
-    END IF;
-    SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
-    IF v_now IS NOT DISTINCT FROM v_before THEN
+    ELSIF NOT v_any_before THEN
+        PERFORM billing.record_changes(%1$L, v_now);
         RETURN NULL;
     END IF;
 
@@ -74,4 +82,5 @@ $body$, p_source_table, p_measure_call);
 $$;
 
 COMMENT ON FUNCTION billing.compose_statement_trigger IS
-'The text of a statement trigger that gathers what the rows of a statement came to be worth and records it.';
+'The text of a statement trigger that gathers what the rows of a statement came to be worth and records it. A row that
+cannot even be measured is set aside.';

@@ -10,7 +10,7 @@ SET search_path = pg_catalog, public, billing, pg_temp
 AS $$
 DECLARE
     v_source_table text := billing.source_table_name(p_table);
-    v_function text := format('billing.%I', 'meter_' || replace(v_source_table, '.', '_'));
+    v_function text := billing.name_trigger_function(v_source_table);
     v_call text := billing.compose_measure_call(p_table, p_measure);
     v_partitioned boolean := (SELECT relkind = 'p' FROM pg_class WHERE oid = p_table);
     v_body text;

@@ -11,7 +11,7 @@ BEGIN
     FOREACH v_name IN ARRAY ARRAY['billing_meter_insert', 'billing_meter_update', 'billing_meter_move'] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', v_name, p_table);
     END LOOP;
-    EXECUTE format('DROP FUNCTION IF EXISTS billing.%I()', 'meter_' || replace(v_source_table, '.', '_'));
+    EXECUTE format('DROP FUNCTION IF EXISTS %s()', billing.name_trigger_function(v_source_table));
     DELETE FROM billing.metered_tables WHERE source_table = v_source_table;
 END;
 $$;

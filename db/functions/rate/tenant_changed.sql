@@ -7,9 +7,18 @@ SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_from timestamptz := now();
+    v_is_billed boolean := EXISTS (SELECT FROM billing.usage_sums WHERE tenant_id = NEW.id)
+        OR EXISTS (SELECT FROM billing.usage_deltas WHERE tenant_id = NEW.id);
 BEGIN
+    IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
+        RAISE EXCEPTION 'the currency of a tenant with usage cannot change'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('Tenant %s has usage in %s.', NEW.id, COALESCE(OLD.currency, 'USD')),
+                HINT = 'Open a new tenant for the new currency.';
+    END IF;
+
     -- Until something was billed, a change only sets the tenant up, and holds from the beginning.
-    IF NOT EXISTS (SELECT FROM billing.usage_records WHERE tenant_id = NEW.id) THEN
+    IF NOT v_is_billed THEN
         DELETE FROM billing.tenant_terms WHERE tenant_id = NEW.id;
     END IF;
     IF NOT EXISTS (SELECT FROM billing.tenant_terms WHERE tenant_id = NEW.id) THEN
@@ -33,4 +42,5 @@ $$;
 
 COMMENT ON FUNCTION billing.tenant_changed IS
 'Adds a row to billing.tenant_terms when a tenant appears or changes plan, zone or currency. A table that was there
-before may leave zone and currency open: UTC and USD then.';
+before may leave zone and currency open: UTC and USD then. Refuses another currency once there is usage (UB012): sums of two
+currencies are no sums.';

@@ -77,7 +77,18 @@ BEGIN
 
         v_same_terms := v_found.source_id IS NOT NULL
             AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
-            AND COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at;
+            AND (
+                COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at
+                -- This statement changed neither, whatever small change of time was let stand before.
+                OR EXISTS (
+                    SELECT
+                    FROM unnest(p_before) AS b
+                    WHERE b.part = v_deserved.part
+                        AND b.tenant_id = v_deserved.tenant_id
+                        AND b.occurred_at = v_deserved.occurred_at
+                        AND b.destination IS NOT DISTINCT FROM v_deserved.destination
+                )
+            );
 
         IF COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
             AND (v_same_terms OR (v_found.source_id IS NULL AND v_found.resource_id = v_deserved.resource_id))

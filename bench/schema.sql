@@ -1,0 +1,121 @@
+-- The variants that `public.calls`, metered by the product, is compared with. Each has a table like it.
+CREATE SCHEMA bench;
+CREATE TABLE bench.untracked (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.untracked_again (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.floor (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.obvious (LIKE public.calls INCLUDING ALL);
+
+-- Both have the columns and the two unique keys of usage_records, in one piece, without the rules in its domains.
+CREATE TABLE bench.floor_records (LIKE billing.usage_records INCLUDING DEFAULTS INCLUDING INDEXES);
+CREATE TABLE bench.obvious_records (LIKE billing.usage_records INCLUDING DEFAULTS INCLUDING INDEXES);
+DO $$
+DECLARE
+    v_change text;
+BEGIN
+    FOR v_change IN
+        SELECT format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', a.attrelid::regclass, a.attname, t.typbasetype::regtype)
+        FROM pg_attribute AS a
+        INNER JOIN pg_type AS t ON t.oid = a.atttypid
+        WHERE a.attrelid IN ('bench.floor_records'::regclass, 'bench.obvious_records'::regclass)
+            AND t.typtype = 'd'
+    LOOP
+        EXECUTE v_change;
+    END LOOP;
+END;
+$$;
+
+-- floor: one bare INSERT of the row that the product would write; nothing is looked up.
+CREATE FUNCTION bench.record_floor()
+RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    INSERT INTO bench.floor_records (
+        tenant_id, source_id, rate_id, occurred_at, usage_date, source_table, channel, resource_type, resource_id,
+        quantity, unit_cost, total_cost, currency, seconds, billed_quantity, destination
+    )
+    VALUES (
+        NEW.tenant_id, NEW.id, 1, NEW.answered_at, NEW.answered_at::date, 'calls', 'voice', 'minute', NEW.call_sid,
+        NEW.duration_seconds / 60, 0.015, NEW.duration_seconds * 0.015 / 60, 'USD', NEW.duration_seconds,
+        NEW.duration_seconds / 60, NEW.to_number
+    );
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER record_floor
+AFTER UPDATE ON bench.floor
+FOR EACH ROW WHEN (NEW.status = 'completed' AND OLD.status <> 'completed')
+EXECUTE FUNCTION bench.record_floor();
+
+-- obvious: what one would write first. Look up the price, insert, and keep the day's row.
+CREATE TABLE bench.obvious_days (
+    tenant_id bigint NOT NULL,
+    summary_date date NOT NULL,
+    channel text NOT NULL,
+    resource_type text NOT NULL,
+    total_quantity numeric NOT NULL,
+    total_cost numeric NOT NULL,
+    record_count bigint NOT NULL,
+    PRIMARY KEY (tenant_id, summary_date, channel, resource_type)
+);
+
+CREATE FUNCTION bench.record_obvious()
+RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_rate record;
+    v_minutes numeric := NEW.duration_seconds / 60;
+BEGIN
+    SELECT r.id, r.unit_price, r.currency
+    INTO v_rate
+    FROM public.tenants AS t
+    INNER JOIN billing.pricing_rates AS r
+        ON r.tenant_id = t.id
+        OR r.plan_id = t.plan_id
+        OR (r.tenant_id IS NULL AND r.plan_id IS NULL)
+    WHERE t.id = NEW.tenant_id
+        AND r.channel = 'voice'
+        AND r.resource_type = 'minute'
+        AND ltrim(NEW.to_number, '+') LIKE r.prefix || '%'
+        AND r.is_active
+        AND r.effective_from <= NEW.answered_at
+        AND (r.effective_until IS NULL OR r.effective_until > NEW.answered_at)
+    ORDER BY r.tenant_id IS NULL, r.plan_id IS NULL, length(r.prefix) DESC
+    LIMIT 1;
+
+    INSERT INTO bench.obvious_records (
+        tenant_id, source_id, rate_id, occurred_at, usage_date, source_table, channel, resource_type, resource_id,
+        quantity, unit_cost, total_cost, currency, seconds, billed_quantity, destination
+    )
+    VALUES (
+        NEW.tenant_id, NEW.id, v_rate.id, NEW.answered_at, NEW.answered_at::date, 'calls', 'voice', 'minute',
+        NEW.call_sid, v_minutes, v_rate.unit_price, v_minutes * v_rate.unit_price, v_rate.currency,
+        NEW.duration_seconds, v_minutes, NEW.to_number
+    );
+
+    INSERT INTO bench.obvious_days AS d
+    VALUES (NEW.tenant_id, NEW.answered_at::date, 'voice', 'minute', v_minutes, v_minutes * v_rate.unit_price, 1)
+    ON CONFLICT (tenant_id, summary_date, channel, resource_type) DO UPDATE
+    SET
+        total_quantity = d.total_quantity + EXCLUDED.total_quantity,
+        total_cost = d.total_cost + EXCLUDED.total_cost,
+        record_count = d.record_count + 1;
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER record_obvious
+AFTER UPDATE ON bench.obvious
+FOR EACH ROW WHEN (NEW.status = 'completed' AND OLD.status <> 'completed')
+EXECUTE FUNCTION bench.record_obvious();
+
+-- A thousand tenants on four plans, three of which have a price of their own.
+INSERT INTO public.tenants (id, company_name, plan_id)
+SELECT id, 'Tenant ' || id, 1 + id % 4
+FROM generate_series(1, 1000) AS id;
+INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price, effective_from) VALUES
+    (2, 'voice', 'minute', 0.014, '1970-01-01 00:00:00+00'),
+    (3, 'voice', 'minute', 0.013, '1970-01-01 00:00:00+00'),
+    (4, 'voice', 'minute', 0.012, '1970-01-01 00:00:00+00');
