@@ -141,6 +141,11 @@ def number(value: Decimal | int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def quantity(value: Decimal) -> str:
+    """Return a quantity for people, to four decimals; JSON and CSV have all of them."""
+    return number(round(value, 4))
+
+
 def money(value: Decimal, currency: str | None = None) -> str:
     """Return an amount for people: thousands, at least two decimals, all that are not zero."""
     whole, _, decimals = f"{value:,f}".partition(".")
@@ -171,7 +176,7 @@ class Column:
     total: bool = False
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
+def make_table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
     """Return rows as a table, under it their totals when there is more than one row."""
     totals = len(rows) > 1 and any(column.total for column in columns)
     table = Table(show_footer=totals)
@@ -194,7 +199,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
 USAGE = (
     Column("channel"),
     Column("resource_type", title="resource"),
-    Column("total_quantity", number, "quantity"),
+    Column("total_quantity", quantity, "quantity"),
     Column("record_count", number, "records", total=True),
     Column("total_cost", money, "cost", total=True),
 )
@@ -214,7 +219,7 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
     InvoiceLine: (
         Column("kind"),
         Column("description"),
-        Column("quantity", number),
+        Column("quantity", quantity),
         Column("unit_price", money, "unit price"),
         Column("amount", money, total=True),
     ),
@@ -230,7 +235,7 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
 }
 
 
-def _console() -> Console:
+def make_console() -> Console:
     # Into a file or a pipe nothing is cut or wrapped.
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
@@ -245,7 +250,7 @@ def _print_rows(row: type, rows: Sequence[Any], title: str, empty: str) -> None:
     elif _settings().format == "csv":
         _print_csv([item.name for item in fields(row)], (vars(item).values() for item in rows))
     elif rows:
-        _print_titled(title, _table(COLUMNS[row], rows))
+        print_titled(title, make_table(COLUMNS[row], rows))
     else:
         _say(empty)
 
@@ -262,12 +267,12 @@ def _print_one(values: Mapping[str, Any], title: str, shown: Iterable[tuple[str,
         table.add_column(justify="right")
         for name, text in shown:
             table.add_row(name, Text(text))
-        _print_titled(title, table)
+        print_titled(title, table)
 
 
-def _print_titled(title: str, table: Table) -> None:
+def print_titled(title: str, table: Table) -> None:
     # A title of rich's own would be folded to the table's width, and padded.
-    console = _console()
+    console = make_console()
     console.print(Text(title, style="bold"))
     console.print(table)
 
@@ -307,7 +312,7 @@ def decimal(value: str | Decimal) -> Decimal:
     return result
 
 
-def _instant(of: date | None) -> datetime | None:
+def format_instant(of: date | None) -> datetime | None:
     """Return an instant that falls on this day from Hawaii to New Zealand, tenants' zones unknown.
 
     The engine asks for an instant and finds the tenant's own day.
@@ -373,8 +378,8 @@ def demo() -> None:
 def current(tenant_id: int, as_of: date | None) -> None:
     """Show the usage of a tenant's current billing period."""
     with _client() as client:
-        period = client.billing_period(tenant_id, _instant(as_of))
-        usage = client.current_period_usage(tenant_id, _instant(as_of))
+        period = client.billing_period(tenant_id, format_instant(as_of))
+        usage = client.current_period_usage(tenant_id, format_instant(as_of))
     span = f"{period.period_start} to {period.period_end}"
     title = f"Usage of tenant {tenant_id}, {span}"
     _print_rows(Usage, usage, title, f"tenant {tenant_id} has no usage from {span}")
@@ -412,7 +417,7 @@ def invoices(tenant_id: int, status: str | None, limit: int, draft: date | None)
     """List a tenant's invoices, or write the draft of one and show it."""
     with _client() as client:
         if draft is not None:
-            period = client.billing_period(tenant_id, _instant(draft))
+            period = client.billing_period(tenant_id, format_instant(draft))
             _print_invoice(client.invoice(client.generate_invoice(tenant_id, period.period_start)))
             return
         found = client.invoices(tenant_id, status, limit)
@@ -442,7 +447,7 @@ def _print_invoice(found: InvoiceWithLines) -> None:
     if _settings().format == "table":
         parts = [("subtotal", found.subtotal), ("tax", found.tax), ("total", found.total_amount)]
         shown = (f"{name} {money(amount, found.currency)}" for name, amount in parts)
-        _console().print(" · ".join(shown))
+        make_console().print(" · ".join(shown))
 
 
 @main.command()
@@ -453,7 +458,7 @@ def _print_invoice(found: InvoiceWithLines) -> None:
 def balance(tenant_id: int, as_of: date | None) -> None:
     """Show what a tenant has, has used, and has left."""
     with _client() as client:
-        found = client.balance(tenant_id, _instant(as_of))
+        found = client.balance(tenant_id, format_instant(as_of))
     shown = [(item.name.replace("_", " "), money(getattr(found, item.name))) for item in _BALANCE]
     _print_one(asdict(found), f"Balance of tenant {tenant_id}", shown)
 
@@ -489,14 +494,14 @@ def quote(
             raise click.UsageError("--seconds is for calls: use it without --channel")
         with _client() as client:
             found = client.quote(
-                tenant_id, channel, resource, quantity, destination or to_number, _instant(at)
+                tenant_id, channel, resource, quantity, destination or to_number, format_instant(at)
             )
         title = f"{number(quantity)} {channel} {resource} for tenant {tenant_id}"
     else:
         if to_number is None or seconds is None:
             raise click.UsageError("a call needs TO_NUMBER and --seconds, all else --channel")
         with _client() as client:
-            found = client.quote_call(tenant_id, to_number, seconds, _instant(at))
+            found = client.quote_call(tenant_id, to_number, seconds, format_instant(at))
         title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
     shown = [
         ("billed quantity", number(found.billed_quantity)),

@@ -330,7 +330,12 @@ class Client:
         )
 
     def backfill(self, start: date, end: date) -> list[Backfill]:
-        """Bring to account the rows of existing days, start to end, both included."""
+        """Bring to account the rows of existing days, start to end, both included.
+
+        The partitions of those months are made first, on an autocommit connection in a transaction
+        of their own.
+        """
+        self._scalar("ensure_partitions", p_from=start, p_to=end)
         return self._all(Backfill, "backfill_usage", p_from=start, p_to=end)
 
     def maintain(self) -> list[Housekeeping]:

@@ -4,14 +4,13 @@ The demo is an application like any other: it inserts calls and messages as they
 them with plain UPDATEs, and never asks for billing. What it then shows, the engine has done by
 itself; most of it is printed by the commands of `irisx-usage`, so that everything can be repeated.
 
-The data follow from a seed and the instant of the first run, which the tenants keep as created_at.
-A later run finds its rows, completes what an interrupted one left unfinished, and adds nothing.
+The data follow from the instant of the first run alone, which the tenants keep as created_at. A
+later run finds its rows, completes what an interrupted one left unfinished, and adds nothing.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from typing import Any, TypeVar
 import click
 import psycopg
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -31,18 +29,32 @@ from rich.text import Text
 from pyapi import cli, deploy
 from pyapi.client import Client, Period, Violation
 from pyapi.connection import connect
+from pyapi.demo_platform import (
+    CALLS,
+    CALLS_IN_ALL,
+    CARDS,
+    HERO,
+    MESSAGES,
+    MESSAGES_IN_ALL,
+    MISSING_PRICE,
+    SHOWN_CALL,
+    TENANTS,
+    WITH_OWN_CARD,
+    WITHOUT_A_RATE,
+    Price,
+    Source,
+    Span,
+    State,
+    Story,
+    imagine,
+)
 from pyapi.embedded import ServerError, project, project_server
 from pyapi.errors import UsageError, translated
 
-SEED = 20251130
-CALLS_IN_ALL = MESSAGES_IN_ALL = 3_000
 BATCH = 200
-SHARE_ONE_BY_ONE = 0.3
 HISTORY_DAYS = 3
-PROGRAM = "irisx-usage"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-State = tuple[Any, ...]
 Row = TypeVar("Row")
 
 
@@ -64,17 +76,18 @@ def run(database: str | None) -> None:
         connection.execute("SELECT pg_advisory_lock(hashtextextended('irisx-usage demo', 0))")
         connection.execute("SET search_path = public")
         loaded = load(connection)
-        Tour(connection, conninfo, loaded).show()
-    _tell_what_next(
-        loaded, embedded=database is None, without_option=database in (None, _address_at_hand())
-    )
+        program = _program(needs_address=database not in (None, _address_at_hand()))
+        Tour(connection, conninfo, loaded, program).show()
+    _tell_what_next(loaded, program, embedded=database is None)
     _say(f"done in {time.monotonic() - started:.0f} s")
 
 
 def _start_embedded() -> str:
-    _say("starting the PostgreSQL that comes with this project ...")
     try:
-        return project_server().start().conninfo()
+        server = project_server()
+        if server.pid is None:
+            _say("starting a PostgreSQL of its own ...")
+        return server.start().conninfo()
     except (ServerError, OSError) as error:
         raise UsageError(str(error)) from error
 
@@ -98,330 +111,6 @@ def _refuse_strangers(connection: Connection) -> None:
 def _exists(connection: Connection, table: str) -> bool:
     query = "SELECT to_regclass(%s) IS NOT NULL"
     return connection.execute(query, [table]).fetchone() == (True,)
-
-
-# The platform -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """A customer of the platform: its terms, and what it does all day."""
-
-    company_name: str
-    plan: str
-    timezone: str
-    billing_cycle_day: int
-    currency: str
-    number: str
-    domain: str
-    share: float  # of all calls and messages
-    calls: str  # countries called, repeated by how often
-    messages: str  # channels used, likewise
-    credit: Decimal = Decimal(0)
-
-
-TENANTS = (
-    Tenant(
-        *("Harborview Dental", "professional", "America/New_York", 1, "USD"),
-        *("+12125550100", "harborview.example", 0.24),
-        calls="us us us us us uk",
-        messages="sms sms sms mms email email whatsapp social",
-        credit=Decimal(500),
-    ),
-    Tenant(
-        *("Kumo Robotics", "enterprise", "Asia/Tokyo", 15, "USD"),
-        *("+81300000100", "kumo.example", 0.20),
-        calls="jp jp jp us au",
-        messages="sms email email email whatsapp",
-        credit=Decimal(2000),
-    ),
-    Tenant(
-        *("Spreewald Logistik", "enterprise_eu", "Europe/Berlin", 31, "EUR"),
-        *("+493023125100", "spreewald.example", 0.18),
-        calls="de de de de de de de fr fr uk uk se",
-        messages="sms mms email whatsapp whatsapp social",
-    ),
-    Tenant(
-        *("Camden Cycles", "starter", "Europe/London", 1, "USD"),
-        *("+442079460100", "camden-cycles.example", 0.10),
-        calls="uk uk uk us",
-        messages="sms whatsapp whatsapp social social",
-        credit=Decimal(50),
-    ),
-    Tenant(
-        *("Pixel & Plum", "free_trial", "Australia/Sydney", 20, "USD"),
-        *("+61255500100", "pixelplum.example", 0.06),
-        calls="au au us",
-        messages="email email social mms",
-    ),
-    Tenant(
-        *("Northstar Telecom", "enterprise", "UTC", 1, "USD"),
-        *("+14155550100", "northstar.example", 0.22),
-        calls="us us uk uk de fr se au",
-        messages="sms sms sms email",
-        credit=Decimal(5000),
-    ),
-)
-HERO, WITHOUT_A_RATE, WITH_OWN_CARD = 0, 2, 5
-
-# Numbers that are nobody's: set aside for fiction by each country's regulator, or never assigned.
-COUNTRIES = {
-    "us": ("+121255501##", "+141555501##", "+161755501##", "+131255501##"),
-    "uk": ("+442079460###", "+447700900###"),
-    "de": ("+493023125###", "+4917139200##"),
-    "fr": ("+3319900####",),
-    "se": ("+468465004##",),
-    "au": ("+6125550####",),
-    "jp": ("+813000001##",),
-}
-PEOPLE = (
-    *("ada.lovelace", "grace.hopper", "alan.turing", "katherine.johnson", "edsger.dijkstra"),
-    *("barbara.liskov", "donald.knuth", "radia.perlman", "claude.shannon", "hedy.lamarr"),
-)
-TEXTS = (
-    "Your appointment is confirmed for tomorrow at 10:30.",
-    "Your parcel is on its way and arrives today before noon.",
-    "Your code is 483920. It is valid for ten minutes.",
-    "Thank you for your order! Reply STOP to unsubscribe.",
-    "We are closed on Monday. See you on Tuesday!",
-)
-
-# Prices beyond those that are there from the start: plan or tenant, channel, resource, prefix,
-# price, initial and further increment, connection fee, what it is the price of.
-Price = tuple[str, str, str, str, str, int, int, str, str]
-CARDS: tuple[Price, ...] = (
-    ("enterprise_eu", "voice", "minute", "49", "0.0110", 1, 1, "0", "Germany"),
-    ("enterprise_eu", "voice", "minute", "491", "0.0420", 1, 1, "0", "Germany, mobile"),
-    ("enterprise_eu", "voice", "minute", "33", "0.0130", 1, 1, "0", "France"),
-    ("enterprise_eu", "voice", "minute", "44", "0.0140", 1, 1, "0", "United Kingdom"),
-    ("enterprise_eu", "sms", "message", "", "0.0690", 1, 1, "0", "SMS"),
-    ("enterprise_eu", "sms", "mms", "", "0.1900", 1, 1, "0", "MMS"),
-    ("enterprise_eu", "email", "message", "", "0.0009", 1, 1, "0", "Email, per recipient"),
-    ("enterprise_eu", "whatsapp", "message", "", "0.0450", 1, 1, "0", "WhatsApp"),
-    ("enterprise_eu", "social", "message", "", "0.0045", 1, 1, "0", "Social media"),
-    ("Northstar Telecom", "voice", "minute", "", "0.0900", 60, 60, "0", "Elsewhere"),
-    ("Northstar Telecom", "voice", "minute", "1", "0.0062", 6, 6, "0", "USA and Canada"),
-    ("Northstar Telecom", "voice", "minute", "44", "0.0095", 30, 6, "0", "United Kingdom"),
-    ("Northstar Telecom", "voice", "minute", "447", "0.0240", 30, 6, "0.01", "UK, mobile"),
-    ("Northstar Telecom", "voice", "minute", "49", "0.0098", 30, 6, "0", "Germany"),
-    ("Northstar Telecom", "voice", "minute", "491", "0.0310", 30, 6, "0.01", "Germany, mobile"),
-    ("Northstar Telecom", "voice", "minute", "33", "0.0089", 30, 6, "0", "France"),
-)
-MISSING_PRICE: Price = ("enterprise_eu", "voice", "minute", "46", "0.0150", 1, 1, "0", "Sweden")
-
-
-# What happens on it -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Source:
-    """A table of the application: what it knows when a row begins, and what it learns later."""
-
-    name: str
-    key: str
-    begun: tuple[str, ...]
-    learned: dict[str, str]  # column and type
-
-
-CALLS = Source(
-    "calls",
-    "call_sid",
-    (
-        "call_sid",
-        "tenant_id",
-        "direction",
-        "from_number",
-        "to_number",
-        "initiated_at",
-        "created_at",
-    ),
-    {
-        "status": "text",
-        "answered_at": "timestamptz",
-        "ended_at": "timestamptz",
-        "duration_seconds": "numeric",
-        "billable_seconds": "numeric",
-        "hangup_cause": "text",
-    },
-)
-MESSAGES = Source(
-    "messages",
-    "message_sid",
-    (
-        *("message_sid", "tenant_id", "channel", "direction", "from_address", "to_address"),
-        *("recipients", "body", "media_urls", "num_segments", "created_at"),
-    ),
-    {
-        "status": "text",
-        "sent_at": "timestamptz",
-        "delivered_at": "timestamptz",
-        "failed_at": "timestamptz",
-        "error_code": "text",
-    },
-)
-SHOWN_CALL = f"CA-demo-{CALLS_IN_ALL}"
-
-
-@dataclass(frozen=True)
-class Story:
-    """One row from its INSERT, the first state, through the UPDATEs that bring the others."""
-
-    source: Source
-    begun: tuple[Any, ...]
-    states: tuple[State, ...]
-    one_by_one: bool
-
-    @property
-    def key(self) -> str:
-        return str(self.begun[0])
-
-
-@dataclass(frozen=True)
-class Span:
-    """A tenant's two billing periods up to now, as instants."""
-
-    tenant_id: int
-    previous_start: datetime
-    current_start: datetime
-    now: datetime
-    utc_offset: timedelta
-
-    def pick(self, rng: random.Random) -> datetime:
-        """Return an instant, mostly of a working day; the current period has its share even when
-        it has only just begun."""
-        length, elapsed = self.now - self.previous_start, self.now - self.current_start
-        share = max(elapsed / length, 0.15)
-        current = rng.random() < share
-        start, end = (
-            (self.current_start, self.now) if current else (self.previous_start, self.current_start)
-        )
-        while True:
-            at = start + timedelta(seconds=int(rng.random() * (end - start).total_seconds()))
-            local = at + self.utc_offset
-            busy = 1.0 if 8 <= local.hour < 18 else 0.1
-            if rng.random() < (busy if local.weekday() < 5 else busy / 4):
-                return at
-
-
-def imagine(spans: Sequence[Span]) -> list[Story]:
-    """Return every call and message of the platform, in the order of time; the same every time."""
-    rng = random.Random(SEED)
-    shares = [tenant.share for tenant in TENANTS]
-    chosen = list(zip(TENANTS, spans, strict=True))
-
-    def begin(count: int) -> list[tuple[datetime, Tenant, int]]:
-        picked = rng.choices(chosen, shares, k=count)
-        moments = [(span.pick(rng), tenant, span.tenant_id) for tenant, span in picked]
-        return sorted(moments, key=lambda moment: (moment[0], moment[2]))
-
-    stories = [
-        _imagine_call(rng, f"CA-demo-{number:04}", *moment)
-        for number, moment in enumerate(begin(CALLS_IN_ALL - 1), 1)
-    ]
-    # One call is still going on, for the demo to end before your eyes: 315 seconds.
-    answered = spans[HERO].now - timedelta(seconds=315)
-    stories.append(
-        Story(
-            CALLS,
-            (
-                *(SHOWN_CALL, spans[HERO].tenant_id, "outbound"),
-                *(TENANTS[HERO].number, "+12125550142", *[answered - timedelta(seconds=8)] * 2),
-            ),
-            (("in-progress", answered, None, None, None, None),),
-            one_by_one=True,
-        )
-    )
-    stories += [
-        _imagine_message(rng, f"SM-demo-{number:04}", *moment)
-        for number, moment in enumerate(begin(MESSAGES_IN_ALL), 1)
-    ]
-    return stories
-
-
-def _imagine_call(
-    rng: random.Random, sid: str, at: datetime, tenant: Tenant, tenant_id: int
-) -> Story:
-    other = _number(rng, rng.choice(tenant.calls.split()))
-    inbound = rng.random() < 0.15
-    ends = (other, tenant.number) if inbound else (tenant.number, other)
-    answered = at + timedelta(seconds=rng.randint(3, 25))
-    seconds = min(max(int(rng.lognormvariate(4.8, 0.9)), 4), 3600)
-    ended = answered + timedelta(seconds=seconds)
-    ringing: State = ("ringing", None, None, None, None, None)
-    talking: State = ("in-progress", answered, None, None, None, None)
-    done: State = ("completed", answered, ended, seconds, None, "NORMAL_CLEARING")
-
-    def unanswered(status: str, cause: str) -> tuple[State, ...]:
-        return (ringing, (status, None, answered, 0, None, cause))
-
-    match rng.choices(range(7), (73, 9, 7, 6, 2, 2, 1))[0]:
-        case 1:
-            states = unanswered("no-answer", "NO_ANSWER")
-        case 2:
-            states = unanswered("busy", "USER_BUSY")
-        case 3:
-            states = unanswered("failed", "NORMAL_TEMPORARY_FAILURE")
-        case 4:  # The switch corrects itself: the call was shorter.
-            less = max(seconds - rng.randint(1, 30), 1)
-            states = (ringing, talking, done, (*done[:4], less, done[5]))
-        case 5:  # Its duration comes late.
-            states = (ringing, talking, (*done[:3], None, *done[4:]), done)
-        case 6:  # Reported as completed, and turns out failed.
-            states = (ringing, talking, done, ("failed", *done[1:5], "MEDIA_TIMEOUT"))
-        case _:
-            states = (ringing, talking, done)
-    begun = (sid, tenant_id, "inbound" if inbound else "outbound", *ends, at, at)
-    return Story(CALLS, begun, states, rng.random() < SHARE_ONE_BY_ONE)
-
-
-def _imagine_message(
-    rng: random.Random, sid: str, at: datetime, tenant: Tenant, tenant_id: int
-) -> Story:
-    channel = rng.choice(tenant.messages.split())
-    recipients, media = None, None
-    if channel == "email":
-        people = rng.sample(PEOPLE, rng.choice((1, 1, 1, 1, 2, 3, 6)))
-        recipients = [f"{person}@example.com" for person in people]  # to, then cc and bcc
-        ends = (f"hello@{tenant.domain}", recipients[0])
-    elif channel == "social":
-        ends = (f"@{tenant.domain.split('.')[0]}", f"@{rng.choice(PEOPLE)}")
-    else:
-        ends = (tenant.number, _number(rng, rng.choice(tenant.calls.split())))
-    if channel == "mms":
-        channel, media = "sms", Jsonb([f"https://cdn.{tenant.domain}/{rng.randint(1, 99)}.jpg"])
-
-    sent = at + timedelta(seconds=rng.randint(0, 3))
-    delivered = sent + timedelta(seconds=rng.randint(1, 20))
-    queued: State = ("queued", None, None, None, None)
-    gone: State = ("sent", sent, None, None, None)
-    there: State = ("delivered", sent, delivered, None, None)
-    kind = rng.choices(("there", "sent", "inbound", "failed", "lost"), (78, 6, 10, 4, 2))[0]
-    states: tuple[State, ...] = (queued, gone, there)
-    if kind == "inbound":
-        states, ends = (("received", None, at, None, None),), (ends[1], ends[0])
-        recipients = [ends[1]] if recipients else None
-    elif kind == "failed":
-        states = (queued, ("failed", None, None, sent, "30005"))
-    elif kind == "lost":  # Sent and billed; then the carrier gives up.
-        states = (queued, gone, ("undelivered", sent, None, delivered, "30003"))
-    elif kind == "sent":
-        states = (queued, gone)
-    elif channel == "whatsapp" and rng.random() < 0.7:
-        states += (("read", *there[1:]),)
-    elif channel == "email" and rng.random() < 0.4:
-        states += (("opened", *there[1:]), ("clicked", *there[1:]))
-    direction = "inbound" if kind == "inbound" else "outbound"
-    segments = 1 if channel == "sms" and media is None else None
-    begun = (
-        *(sid, tenant_id, channel, direction, *ends),
-        *(recipients, rng.choice(TEXTS), media, segments, at),
-    )
-    return Story(MESSAGES, begun, states, rng.random() < SHARE_ONE_BY_ONE)
-
-
-def _number(rng: random.Random, country: str) -> str:
-    pattern = rng.choice(COUNTRIES[country])
-    return "".join(rng.choice("0123456789") if letter == "#" else letter for letter in pattern)
 
 
 # Loading it ---------------------------------------------------------------------------------------
@@ -578,8 +267,9 @@ def _complete(connection: Connection, stories: Sequence[Story]) -> int:
     total = sum(len(story.states) - ahead[story.key] for story in stories)
     if total == 0:
         return 0
+    _say(f"completing {sum(len(s.states) > ahead[s.key] for s in stories):,} calls and messages")
     with _progress() as progress:
-        task = progress.add_task("completing calls and messages", total=total)
+        task = progress.add_task("updates", total=total)
         for number in range(1, max(len(story.states) for story in stories)):
             due = [s for s in stories if ahead[s.key] <= number < len(s.states)]
             for source in (CALLS, MESSAGES):
@@ -711,10 +401,11 @@ ASIDE = (
 class Tour:
     """What the demo has to show, in the order of telling."""
 
-    def __init__(self, connection: Connection, conninfo: str, loaded: Loaded) -> None:
+    def __init__(self, connection: Connection, conninfo: str, loaded: Loaded, program: str) -> None:
         self.connection = connection
         self.conninfo = conninfo
         self.loaded = loaded
+        self.program = program
         self.client = Client(connection)
         self.hero = loaded.tenant_ids[HERO]
         self.today = loaded.today
@@ -752,7 +443,7 @@ class Tour:
              ORDER BY t.id
         """
         rows_of_tenants = self._rows(Overview, query, list(self.loaded.tenant_ids))
-        cli._print_titled("Calls and messages", cli._table(OVERVIEW, rows_of_tenants))
+        cli.print_titled("Calls and messages", cli.make_table(OVERVIEW, rows_of_tenants))
         _tell("Not billed: inbound, failed, busy, unanswered. Corrected: billed as corrected.")
 
     def _show_one_call(self) -> None:
@@ -770,8 +461,8 @@ class Tour:
                 "It ends, and the application says so, as it always did:",
                 "",
                 "  UPDATE calls",
-                f"     SET status = 'completed', ended_at = '{ended:%Y-%m-%d %H:%M:%S}+00',"
-                " duration_seconds = 315",
+                f"     SET status = 'completed', ended_at = '{ended:%Y-%m-%d %H:%M:%S}+00',",
+                "         duration_seconds = 315",
                 f"   WHERE call_sid = '{SHOWN_CALL}';",
                 "",
                 "That is all. 315 seconds are 5.25 minutes, at 0.015 each:",
@@ -795,11 +486,11 @@ class Tour:
         return self._rows(CallAndRecord, query, SHOWN_CALL)[0]
 
     def _print_call(self, row: CallAndRecord) -> None:
-        cli._print_titled("calls", cli._table(CALL, [row]))
+        cli.print_titled("calls", cli.make_table(CALL, [row]))
         if row.kind is None:
             _tell("billing.usage_records: none for it", "")
         else:
-            cli._print_titled("billing.usage_records", cli._table(RECORD, [row]))
+            cli.print_titled("billing.usage_records", cli.make_table(RECORD, [row]))
 
     def _show_unrated(self) -> None:
         """The one scene with a mistake in it: a price that nobody had entered."""
@@ -814,15 +505,16 @@ class Tour:
         if not waiting:
             return
         name = TENANTS[WITHOUT_A_RATE].company_name
-        _head("A missing price", f"{name} calls Sweden, and its plan has none for +46")
-        cli._print_titled("billing.unrated_usage", cli._table(ASIDE, waiting))
+        _head("A missing price", f"{name} calls Sweden, no card has +46")
+        cli.print_titled("billing.unrated_usage", cli.make_table(ASIDE, waiting))
         with self.connection.transaction():
             _insert_price(self.connection, MISSING_PRICE, self.loaded.first_run)
             row = self.connection.execute("SELECT * FROM billing.retry_unrated()").fetchone()
         assert row is not None
         _tell(
-            "The application's UPDATEs succeeded all the same, and no call is lost. The price is",
-            f"entered, back-dated, and billing.retry_unrated() has settled {row[1]} of {row[0]} rows.",
+            "The application's UPDATEs succeeded all the same, and no call is lost.",
+            "Now the price is entered, back-dated; then billing.retry_unrated()",
+            f"settled {row[1]} of {row[0]} rows.",
         )
 
     def _show_reports(self) -> None:
@@ -842,17 +534,17 @@ class Tour:
             for tenant_id in self.loaded.tenant_ids
         }
         for tenant_id, day in last_days.items():
-            period = self.client.billing_period(tenant_id, cli._instant(day))
+            period = self.client.billing_period(tenant_id, cli.format_instant(day))
             self.client.generate_invoice(tenant_id, period.period_start)
         _head("The bill", "draft of the period that is over: the plan's fee, and a line a price")
         self._command("invoices", "--draft", str(last_days[self.hero]))
 
     def _show_verified(self) -> None:
         _head("The proof", "every sum, price, balance and invoice recomputed")
-        _tell(f"$ {PROGRAM} verify")
+        _tell(f"$ {self.program} verify")
         violations = self.client.verify()
         if violations:
-            cli._print_titled("Violations", cli._table(cli.COLUMNS[Violation], violations))
+            cli.print_titled("Violations", cli.make_table(cli.COLUMNS[Violation], violations))
             raise UsageError(f"verify() found {len(violations)} violations")
         _tell("no violations")
 
@@ -864,9 +556,9 @@ class Tour:
         arguments = [name, str(self.hero), *options]
         if name in ("history", "balance"):
             _tell("")
-        _tell(f"$ {PROGRAM} {' '.join(arguments)}")
+        _tell(f"$ {self.program} {' '.join(arguments)}")
         settings = cli.Settings(self.conninfo)
-        if code := cli.main.main(arguments, PROGRAM, standalone_mode=False, obj=settings):
+        if code := cli.main.main(arguments, standalone_mode=False, obj=settings):
             raise click.exceptions.Exit(code)
 
     def _rows(self, row: type[Row], query: str, value: object) -> list[Row]:
@@ -875,7 +567,7 @@ class Tour:
 
 
 def _head(title: str, remark: str) -> None:
-    cli._console().print(Text(f"\n{title}", style="bold cyan"), Text(f"- {remark}\n"))
+    cli.make_console().print(Text(f"\n{title}", style="bold cyan"), Text(f"- {remark}\n"))
 
 
 def _tell(*lines: str) -> None:
@@ -892,14 +584,16 @@ def _address_at_hand() -> str:
     return next(filter(None, map(os.environ.get, cli.VARIABLES)), "")
 
 
-def _tell_what_next(loaded: Loaded, *, embedded: bool, without_option: bool) -> None:
-    """Commands that work as typed, from where the demo was started."""
+def _program(*, needs_address: bool) -> str:
+    """The command as it can be typed where the demo was started."""
+    local = Path(".venv", "bin", "irisx-usage")
+    return (str(local) if local.exists() else local.name) + " -d DATABASE" * needs_address
+
+
+def _tell_what_next(loaded: Loaded, program: str, *, embedded: bool) -> None:
     hero, own_card = loaded.tenant_ids[HERO], loaded.tenant_ids[WITH_OWN_CARD]
-    program = ".venv/bin/irisx-usage" if Path(".venv/bin/irisx-usage").exists() else PROGRAM
     here = Path("Makefile").exists() and Path.cwd() == project()
     make = "make {}" if here else "python -m pyapi.embedded {}"
-    if not without_option:
-        program += " -d DATABASE"
     _head("What to try next", "change anything: what is billed follows")
     _tell(
         "# a tenant with a rate card of its own, by prefix",

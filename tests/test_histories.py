@@ -113,7 +113,7 @@ class History:
             }
         names = rng.sample(sorted(values), rng.randint(1, 3))
         if rng.random() < 0.5:
-            names = list({*names, "status"})
+            names = sorted({*names, "status"})
         return {name: values[name]() for name in names}
 
     def pick(self) -> tuple[str, int]:
@@ -396,7 +396,7 @@ def net(records: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("status", ["ringing", "failed"])
-def test_a_row_restored_in_a_state_that_deserves_nothing_is_not_billed(
+def test_a_row_restored_in_a_state_that_deserves_nothing_is_found_and_mended(
     db: Connection, status: str
 ) -> None:
     db.execute("INSERT INTO tenants (id) VALUES (1)")
@@ -404,6 +404,10 @@ def test_a_row_restored_in_a_state_that_deserves_nothing_is_not_billed(
     db.execute(insert, ["completed"])
     db.execute("DELETE FROM calls")
     db.execute(insert, [status])
+    # What was deleted stays billed, and an INSERT that is worth nothing looks nothing up.
+    names = [name for (name, _, _) in db.execute("SELECT * FROM verify()").fetchall()]
+    assert names == ["deserved equals recorded"]
+    db.execute("SELECT record_call_usage(1)")
     assert db.execute("SELECT sum(total_cost) FROM usage_records").fetchone() == (0,)
     assert db.execute("SELECT * FROM verify()").fetchall() == []
 

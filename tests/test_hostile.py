@@ -33,7 +33,15 @@ NUMBERS = [
     "9" * 60 + "." + "9" * 60,
 ]  # fmt: skip
 TENANTS = [None, 0, -1, TENANT, TENANT, 404, 2**63 - 1, -(2**63)]
-METADATA = [{}, None, [], "x", {"to": None}, {"a": "\u2028\ud7ff" * 9}, {"blob": "x" * 5_000_000}]
+METADATA: list[Any] = [
+    {},
+    None,
+    [],
+    "x",
+    {"to": None},
+    {"a": "\u2028\ud7ff" * 9},
+    {"blob": "x" * 5_000_000},
+]
 VALUES: dict[str, dict[str, list[Any]]] = {
     "calls": {
         "tenant_id": TENANTS,

@@ -140,21 +140,22 @@ def probe(db: Connection, rng: random.Random, now: dt.datetime) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_resolved_prices_agree_with_the_rule(db: Connection, seed: int) -> None:
     rng = random.Random(seed)
-    now = db.execute("SELECT now()").fetchone()
-    assert now is not None
+    row = db.execute("SELECT now()").fetchone()
+    assert row
+    now: dt.datetime = row[0]
     for tenant_id, terms in TENANTS.items():
         db.execute(
             "INSERT INTO tenants (id, plan_id, timezone, currency) VALUES (%s, %s, %s, %s)",
             [tenant_id, terms.plan_id, terms.timezone, terms.currency],
         )
-    enter_rates(db, rng, *now, 150)
-    probe(db, rng, *now)
-    end_rates(db, rng, *now)
-    probe(db, rng, *now)
-    delete_rates(db, rng, *now)
-    enter_rates(db, rng, *now, 60)
-    probe(db, rng, *now)
+    enter_rates(db, rng, now, 150)
+    probe(db, rng, now)
+    end_rates(db, rng, now)
+    probe(db, rng, now)
+    delete_rates(db, rng, now)
+    enter_rates(db, rng, now, 60)
+    probe(db, rng, now)
     withdraw_rates(db, rng)
-    end_rates(db, rng, *now)
-    probe(db, rng, *now)
+    end_rates(db, rng, now)
+    probe(db, rng, now)
     assert db.execute("SELECT * FROM verify()").fetchall() == []

@@ -1,6 +1,6 @@
 -- What was there before billing was is billed by backfill_usage, at the prices of its time, and once.
 BEGIN;
-SELECT plan(25);
+SELECT plan(26);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -50,6 +50,7 @@ SELECT results_eq(
     'backfilling it twice bills it once');
 
 -- The rest.
+SELECT is(ensure_partitions('2023-01-01', '2025-12-31'), 36, 'each month gets a partition of its own first');
 SELECT results_eq(
     $$SELECT * FROM backfill_usage('2023-01-01', '2025-12-31') WHERE source_table = 'calls'$$,
     $$VALUES ('calls', 11508::bigint, 11503::bigint, 4::bigint, 1::bigint)$$,

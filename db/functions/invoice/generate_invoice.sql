@@ -84,9 +84,17 @@ BEGIN
     END IF;
 
     IF v_invoice.id IS NULL THEN
-        INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency)
-        VALUES (p_tenant_id, v_start, v_end, v_tenant.currency)
-        RETURNING * INTO v_invoice;
+        BEGIN
+            INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency)
+            VALUES (p_tenant_id, v_start, v_end, v_tenant.currency)
+            RETURNING * INTO v_invoice;
+        EXCEPTION
+            WHEN exclusion_violation THEN
+                -- Drawn up since this transaction's snapshot was taken.
+                RAISE serialization_failure USING
+                    MESSAGE = 'could not serialize access: this period was invoiced since the transaction began',
+                    HINT = 'The transaction might succeed if retried.';
+        END;
     END IF;
     DELETE FROM billing.invoice_line_items
     WHERE tenant_id = p_tenant_id

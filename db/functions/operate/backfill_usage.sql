@@ -17,11 +17,6 @@ BEGIN
                 DETAIL = format('From %s to %s.', p_from, p_to),
                 HINT = 'p_from is not after p_to; both are included.';
     END IF;
-    IF p_to - p_from < 3660 THEN
-        PERFORM billing.ensure_partition(month::date)
-        FROM generate_series(date_trunc('month', p_from::timestamp), p_to::timestamp, interval '1 month') AS month;
-    END IF;
-
     FOR v_metered IN SELECT * FROM billing.metered_tables AS t ORDER BY t.source_table LOOP
         source_table := v_metered.source_table;
         scanned := 0;
@@ -70,4 +65,5 @@ $$;
 COMMENT ON FUNCTION billing.backfill_usage IS
 'Records what the rows of all metered tables that occurred from p_from to p_to (days in the tenant''s zone, both
 included) deserve, at the prices of their time. Per table: rows that deserve a charge, records written, rows that had
-them already, and rows set aside. Twice is once. Raises UB012.';
+them already, and rows set aside. Twice is once. Months without a partition go to the default one: ensure_partitions,
+in a transaction of its own before, gives them theirs. Raises UB012.';

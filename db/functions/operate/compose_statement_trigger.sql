@@ -43,6 +43,21 @@ BEGIN
             RETURN NULL;
     END;
 
+    -- A trigger of the application's own changed rows within this statement, and what they came to be worth then is
+    -- recorded already: the transition tables are out of date, the rows themselves are not.
+    IF pg_trigger_depth() > 1 THEN
+        PERFORM set_config('billing.is_nested', 'on', true);
+    END IF;
+    IF current_setting('billing.is_nested', true) = 'on' THEN
+        SELECT array_agg(m)
+        INTO v_now
+        FROM %3$s AS r
+        CROSS JOIN LATERAL %2$s AS m
+        WHERE r.id = ANY (ARRAY(SELECT t.source_id FROM unnest(v_now || v_before) AS t));
+        PERFORM billing.record_changes(%1$L, NULL, v_before, v_now);
+        RETURN NULL;
+    END IF;
+
     IF TG_OP = 'INSERT' THEN
         PERFORM billing.record_inserted(%1$L, v_now);
         RETURN NULL;
@@ -78,7 +93,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END;
-$body$, p_source_table, p_measure_call);
+$body$, p_source_table, p_measure_call, billing.qualify_source(p_source_table));
 $$;
 
 COMMENT ON FUNCTION billing.compose_statement_trigger IS

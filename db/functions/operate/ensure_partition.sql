@@ -21,7 +21,7 @@ BEGIN
         format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
             format('billing.%I', v_name)::regclass));
     IF NOT EXISTS (SELECT FROM billing.usage_records_default WHERE usage_date >= v_from AND usage_date < v_until) THEN
-        -- Writers to other months do not wait for this.
+        -- Readers of all months wait for this for a moment: commit soon.
         EXECUTE format(
             'ALTER TABLE billing.usage_records ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)',
             v_name, v_from, v_until

@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION billing.unmeter_table(p_table regclass)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, public, billing, pg_temp
+SET client_min_messages = warning
 AS $$
 DECLARE
     v_source_table text := billing.source_table_name(p_table);

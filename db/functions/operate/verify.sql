@@ -87,6 +87,40 @@ BEGIN
 
     RETURN QUERY
     SELECT
+        'usage is on its day',
+        format('usage record %s', r.id),
+        format('usage_date %s, occurred at %s, zone %s', r.usage_date, r.occurred_at, z.timezone)
+    FROM billing.usage_records AS r
+    CROSS JOIN LATERAL billing.zone_of(r.tenant_id, r.occurred_at) AS z (timezone)
+    WHERE r.usage_date <> (r.occurred_at AT TIME ZONE z.timezone)::date;
+
+    RETURN QUERY
+    SELECT
+        'a resource is charged by hand or by its row',
+        format('%s %s, usage record %s', r.source_table, r.source_id, r.id),
+        format('usage record %s was recorded by hand for the same resource: run billing.record_rows for the row', d.record_id)
+    FROM billing.direct_usage AS d
+    INNER JOIN billing.usage_records AS r
+        ON r.tenant_id = d.tenant_id
+        AND r.channel = d.channel
+        AND r.resource_type = d.resource_type
+        AND r.resource_id = d.resource_id
+    WHERE d.reversed_at IS NULL
+        AND r.source_id IS NOT NULL
+        AND r.kind = 'charge'
+        AND NOT EXISTS (
+            SELECT
+            FROM billing.usage_records AS x
+            WHERE x.source_id = r.source_id
+                AND x.source_table = r.source_table
+                AND x.part = r.part
+                AND x.usage_date = r.usage_date
+                AND x.tenant_id = r.tenant_id
+                AND x.revision = r.revision + 1
+        );
+
+    RETURN QUERY
+    SELECT
         'usage is rated',
         format('%s %s', u.source_table, u.source_id),
         format('%s: %s (tenant %s, tried %s times since %s)', u.sqlstate, u.reason, u.tenant_id, u.attempts, u.first_seen_at)

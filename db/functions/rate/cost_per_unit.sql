@@ -11,12 +11,12 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-    -- The zeros give the quotient four digits more than its dividend, so that a division by 60 can never round
-    -- a value just below half a unit up to the half, and be rounded up once more.
+    -- The zeros give the quotient fourteen decimals more than its dividend has, however large it is: a division by 60
+    -- can then never round a value just below half a unit up to the half, to be rounded up once more.
     SELECT CASE
         WHEN p_billed = 0 THEN 0.0000000000
         ELSE round(
-            GREATEST((p_billed * p_unit_price + p_connection_fee * p_per) * 1.0000 / p_per, p_minimum_charge),
+            GREATEST((p_billed * p_unit_price + p_connection_fee * p_per) * 1.00000000000000 / p_per, p_minimum_charge),
             10
         )
     END;

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.resolve_prices(p_card bigint, p_channel text, p_resource_type text)
 RETURNS void
 LANGUAGE plpgsql
+-- The sizes of the steps below are not known when they are planned, and nested loops would make a deck quadratic.
+SET enable_nestloop = off
 AS $$
 BEGIN
     -- Two changes of one card at a time would each flatten without the other.
@@ -31,7 +33,7 @@ BEGIN
             AND is_active
     ),
     -- A range begins where a prefix begins and where it ends. Between two such points the prefixes that cover a
-    -- number are those that cover the point. ('19' ends before '19:', since ':' follows '9'.)
+    -- number are those that cover the point. ('19' ends before '1:', since ':' follows '9'.)
     points AS (
         SELECT ''::text COLLATE "C" AS lo
         FROM rates

@@ -24,7 +24,7 @@ BEGIN
                 PERFORM billing.record_first_charge(p_source_table, v_measured);
             END LOOP;
         END IF;
-        IF p_before IS NOT NULL THEN
+        IF p_before IS NOT NULL OR p_now IS NOT NULL THEN
             PERFORM billing.record_differences(p_source_table, p_before, p_now);
         END IF;
         RETURN;
@@ -79,6 +79,6 @@ $$;
 
 COMMENT ON FUNCTION billing.record_changes IS
 'Records what the rows of one statement came to be worth. p_first: measurements of rows that deserved nothing before;
-p_before and p_now: all that the other changed rows deserved before and deserve now. What cannot be recorded goes to
+p_before and p_now: all that the other rows deserved before (where known) and deserve now. What cannot be recorded goes to
 unrated_usage; only serialization failures, deadlocks and corruption are passed on (and cancel and timeout, which
 PostgreSQL does not let anyone catch this way).';

@@ -41,6 +41,7 @@ BEGIN
         RAISE unique_violation USING MESSAGE = 'the resource was recorded by hand';
     END IF;
 
+    PERFORM billing.claim_resources(ARRAY[p_measured]);
     INSERT INTO billing.usage_deltas (
         tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost
     )

@@ -17,7 +17,7 @@ BEGIN
         PERFORM billing.record_changes(
             p_source_table,
             (SELECT array_agg(m) FROM unnest(p_measured) AS m WHERE m.source_id <> ALL (v_known)),
-            (SELECT array_agg(m) FROM unnest(p_measured) AS m WHERE m.source_id = ANY (v_known)),
+            NULL,
             (SELECT array_agg(m) FROM unnest(p_measured) AS m WHERE m.source_id = ANY (v_known))
         );
     END IF;

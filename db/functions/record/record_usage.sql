@@ -12,7 +12,8 @@ RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_measured numeric := CASE WHEN p_resource_type = 'minute' THEN p_quantity * 60 ELSE p_quantity END;
+    -- To the microsecond: a third of a minute that came through a binary float is 20 s.
+    v_measured numeric := CASE WHEN p_resource_type = 'minute' THEN trim_scale(round(p_quantity * 60, 6)) ELSE p_quantity END;
     v_priced billing.priced_usage;
     v_direct billing.direct_usage;
     v_record billing.usage_records;

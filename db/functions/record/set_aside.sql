@@ -14,6 +14,7 @@ AS $$
 BEGIN
     UPDATE billing.unrated_usage
     SET
+        part = p_part,
         tenant_id = p_tenant_id,
         sqlstate = p_sqlstate,
         reason = p_reason,
@@ -22,7 +23,7 @@ BEGIN
         last_tried_at = clock_timestamp()
     WHERE source_table = p_source_table
         AND source_id = p_source_id
-        AND part IS NOT DISTINCT FROM p_part
+        AND (part = p_part) IS NOT FALSE
         AND resolved_at IS NULL;
     IF NOT FOUND THEN
         INSERT INTO billing.unrated_usage (source_table, source_id, part, tenant_id, sqlstate, reason, context)
@@ -32,4 +33,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.set_aside IS
-'One open entry of unrated_usage for each source row and part; trying again counts attempts.';
+'One open entry of unrated_usage for each source row, or for each of its parts; trying again counts attempts.';

@@ -20,6 +20,7 @@ BEGIN
     WHERE s.tenant_id = p_tenant_id
         AND s.summary_date BETWEEN v_period.period_start AND v_period.period_end
     GROUP BY s.channel, s.resource_type
+    HAVING sum(s.record_count) <> 0 OR sum(s.total_quantity) <> 0 OR sum(s.total_cost) <> 0
     ORDER BY s.channel, s.resource_type;
 END;
 $$;

@@ -32,6 +32,7 @@ BEGIN
     WHERE s.tenant_id = p_tenant_id
         AND s.summary_date BETWEEN p_from AND p_to
     GROUP BY day, s.channel, s.resource_type
+    HAVING sum(s.record_count) <> 0 OR sum(s.total_quantity) <> 0 OR sum(s.total_cost) <> 0
     ORDER BY day, s.channel, s.resource_type;
 END;
 $$;
