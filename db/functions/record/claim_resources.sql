@@ -1,12 +1,8 @@
 -- record: makes a row's charge meet one recorded by hand that its snapshot is too old to see.
 CREATE OR REPLACE FUNCTION billing.claim_resources(p_measured billing.measurement[])
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE sql
 AS $$
-BEGIN
-    IF current_setting('transaction_isolation') = 'read committed' THEN
-        RETURN;
-    END IF;
     INSERT INTO billing.direct_usage (
         tenant_id, channel, resource_type, resource_id, record_id, created_at, usage_date, reversed_at
     )
@@ -19,10 +15,9 @@ BEGIN
         AND r.resource_id = m.resource_id
         AND r.revision = 1
     ON CONFLICT (tenant_id, channel, resource_type, resource_id) DO NOTHING;
-END;
 $$;
 
 COMMENT ON FUNCTION billing.claim_resources IS
-'Under REPEATABLE READ and SERIALIZABLE, enters the resources just charged by their rows into direct_usage, as not
-recorded by hand: a hand-made record of the same resource that the snapshot does not see raises 40001 there. Under READ
-COMMITTED every statement sees what is committed, and nothing is done.';
+'For REPEATABLE READ and SERIALIZABLE: enters the resources just charged by their rows into direct_usage, as not
+recorded by hand. A hand-made record of the same resource that the snapshot does not see raises 40001 there. (Under READ
+COMMITTED every statement sees what is committed.)';

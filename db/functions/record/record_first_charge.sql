@@ -41,7 +41,9 @@ BEGIN
         RAISE unique_violation USING MESSAGE = 'the resource was recorded by hand';
     END IF;
 
-    PERFORM billing.claim_resources(ARRAY[p_measured]);
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM billing.claim_resources(ARRAY[p_measured]);
+    END IF;
     INSERT INTO billing.usage_deltas (
         tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost
     )

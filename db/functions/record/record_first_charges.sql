@@ -44,7 +44,9 @@ BEGIN
     INTO v_written
     FROM charged;
 
-    PERFORM billing.claim_resources(p_measured);
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM billing.claim_resources(p_measured);
+    END IF;
     IF v_written < cardinality(p_measured) THEN
         FOR v_unpriced IN SELECT * FROM billing.price_measurements(p_measured) AS p WHERE p.problem IS NOT NULL LOOP
             PERFORM billing.set_aside(
