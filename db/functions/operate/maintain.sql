@@ -5,6 +5,15 @@ LANGUAGE plpgsql
 SET lock_timeout = '2s'
 AS $$
 BEGIN
+    task := 'deltas merged';
+    done := billing.merge_summaries(50000);
+    RETURN NEXT;
+
+    task := 'unrated rows settled';
+    SELECT r.resolved INTO done FROM billing.retry_unrated(200) AS r;
+    RETURN NEXT;
+
+    -- Last, for attaching a partition holds a lock that readers of all months wait for until this ends.
     task := 'partitions made';
     SELECT count(*)
     INTO done
@@ -28,14 +37,6 @@ BEGIN
         LIMIT 12
     ) AS late
     WHERE billing.ensure_partition(late.month::date);
-    RETURN NEXT;
-
-    task := 'deltas merged';
-    done := billing.merge_summaries(50000);
-    RETURN NEXT;
-
-    task := 'unrated rows settled';
-    SELECT r.resolved INTO done FROM billing.retry_unrated(200) AS r;
     RETURN NEXT;
 END;
 $$;
