@@ -1,0 +1,3 @@
+DROP TABLE billing.adjustments;
+DROP TABLE billing.rerating_differences;
+DROP TABLE billing.rerating_proposals;
