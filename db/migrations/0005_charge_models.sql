@@ -58,7 +58,7 @@ COMMENT ON COLUMN billing.calendar_holidays.description IS 'Its name; NULL: none
 ALTER TABLE billing.pricing_rates
     ADD COLUMN calendar_id bigint
         CONSTRAINT pricing_rates_calendar_id_fkey REFERENCES billing.calendars (id);
-CREATE INDEX pricing_rates_calendar_id_idx ON billing.pricing_rates (calendar_id) WHERE calendar_id IS NOT NULL;
+CREATE INDEX pricing_rates_calendar_id_idx ON billing.pricing_rates (calendar_id);
 -- The few prices of a whole period, which may cost something without any usage.
 CREATE INDEX pricing_rates_period_priced_idx ON billing.pricing_rates (card)
     WHERE charge_model NOT IN ('per_unit', 'stepped');
@@ -80,7 +80,7 @@ ALTER TYPE billing.priced_usage ADD ATTRIBUTE period_rate_id bigint;
 COMMENT ON TYPE billing.priced_usage IS
 'What a quantity costs. problem: NULL, or the SQLSTATE that says why there is no price (the rest is then NULL).
 quantity and billed_quantity in units of the resource, money in major units of currency. period_rate_id: rate_id where
-the price is of the period''s whole quantity (unit_cost and total_cost are then 0), else 0.';
+the price is of the period''s whole quantity (unit_cost and total_cost are then 0), else NULL.';
 
 CREATE TABLE billing.plan_allowances (
     plan_id bigint NOT NULL
@@ -121,18 +121,20 @@ COMMENT ON COLUMN billing.pricing_plans.maximum_spend IS
 -- Sums by the rate that prices a period. What was recorded before was priced one by one: rate 0.
 ALTER TABLE billing.usage_sums
     ADD COLUMN rate_id bigint NOT NULL DEFAULT 0,
-    ADD COLUMN billed_quantity numeric NOT NULL DEFAULT 0;
+    ADD COLUMN billed numeric NOT NULL DEFAULT 0;
 ALTER TABLE billing.usage_deltas
     ADD COLUMN rate_id bigint NOT NULL DEFAULT 0,
-    ADD COLUMN billed_quantity numeric NOT NULL DEFAULT 0;
+    ADD COLUMN billed numeric NOT NULL DEFAULT 0;
 ALTER TABLE billing.usage_sums
     DROP CONSTRAINT usage_sums_pkey,
     ADD CONSTRAINT usage_sums_pkey PRIMARY KEY (tenant_id, summary_date, channel, resource_type, rate_id);
 COMMENT ON COLUMN billing.usage_sums.rate_id IS
 'The rate that prices the whole quantity of a period; 0: what was priced call by call, message by message.';
-COMMENT ON COLUMN billing.usage_sums.billed_quantity IS 'Exact sum of usage_records.billed_quantity, reversals taken off.';
+COMMENT ON COLUMN billing.usage_sums.billed IS
+'Exact sum of what was billed, reversals taken off: seconds for minutes (a sum of thirds of minutes would not be exact),
+else units of the resource.';
 COMMENT ON COLUMN billing.usage_deltas.rate_id IS 'As usage_sums.rate_id.';
-COMMENT ON COLUMN billing.usage_deltas.billed_quantity IS 'To add to usage_sums.billed_quantity.';
+COMMENT ON COLUMN billing.usage_deltas.billed IS 'To add to usage_sums.billed.';
 
 INSERT INTO billing.usage_sums AS s (
     tenant_id, summary_date, channel, resource_type, total_quantity, total_cost, record_count
@@ -147,11 +149,14 @@ SET
     record_count = s.record_count + EXCLUDED.record_count;
 DELETE FROM billing.usage_deltas;
 -- The records of a detached month are not here to be summed: what was measured stands for what was billed.
-UPDATE billing.usage_sums SET billed_quantity = total_quantity;
+UPDATE billing.usage_sums
+SET billed = CASE WHEN resource_type = 'minute' THEN round(total_quantity * 60, 10) ELSE total_quantity END;
 UPDATE billing.usage_sums AS s
-SET billed_quantity = r.billed_quantity
+SET billed = r.billed
 FROM (
-    SELECT tenant_id, usage_date, channel, resource_type, sum(billed_quantity) AS billed_quantity
+    SELECT
+        tenant_id, usage_date, channel, resource_type,
+        sum(CASE WHEN resource_type = 'minute' THEN round(billed_quantity * 60, 10) ELSE billed_quantity END) AS billed
     FROM billing.usage_records
     GROUP BY tenant_id, usage_date, channel, resource_type
 ) AS r
@@ -159,6 +164,23 @@ WHERE r.tenant_id = s.tenant_id
     AND r.usage_date = s.summary_date
     AND r.channel = s.channel
     AND r.resource_type = s.resource_type;
+
+-- What a billing period costs, line by line, before and after it is written on an invoice.
+CREATE TYPE billing.period_charge AS (
+    kind text,
+    channel text,
+    resource_type text,
+    rate_id bigint,
+    unit_price numeric,
+    quantity numeric,
+    billed numeric,
+    record_count bigint,
+    amount numeric
+);
+COMMENT ON TYPE billing.period_charge IS
+'One line of what a billing period costs. kind as invoice_line_items.kind: usage, credit (what the plan includes) or
+adjustment (minimum or maximum spend). rate_id: the rate where one stands for the whole line, else NULL. quantity in units
+of the resource; billed: seconds for minutes, else units. amount in major units of the tenant''s currency.';
 
 -- Functions whose arguments or result change; they are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.price_measurements;

@@ -11,6 +11,7 @@ DECLARE
     v_end date;
     v_unrated bigint;
     v_decimals integer;
+    v_usage billing.period_charge[];
 BEGIN
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
     IF p_period_start IS NULL OR NOT isfinite(p_period_start) THEN
@@ -62,8 +63,14 @@ BEGIN
     END IF;
 
     SELECT * INTO v_plan FROM billing.pricing_plans WHERE id = v_tenant.plan_id;
-    IF v_plan.monthly_base_fee > 0 AND v_plan.currency <> v_tenant.currency THEN
-        RAISE EXCEPTION 'the plan''s fee is in another currency'
+    IF v_plan.currency <> v_tenant.currency
+        AND (
+            v_plan.monthly_base_fee > 0
+            OR num_nonnulls(v_plan.minimum_spend, v_plan.maximum_spend) > 0
+            OR EXISTS (SELECT FROM billing.plan_allowances WHERE plan_id = v_plan.id)
+        )
+    THEN
+        RAISE EXCEPTION 'the plan''s terms are in another currency'
             USING ERRCODE = 'UB005',
                 DETAIL = format('Plan %s is in %s, tenant %s in %s.', v_plan.name, v_plan.currency, p_tenant_id, v_tenant.currency),
                 HINT = 'Give the tenant a plan in its own currency.';
@@ -108,20 +115,37 @@ BEGIN
         );
     END IF;
 
-    -- A price that changed within the period gives a line of its own.
+    v_usage := ARRAY(
+        SELECT u
+        FROM billing.list_invoice_usage(
+            p_tenant_id, v_start, v_end,
+            ((v_end + 1)::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond'
+        ) AS u
+    );
     INSERT INTO billing.invoice_line_items (
         tenant_id, invoice_id, kind, channel, resource_type, description, quantity, unit_price, amount
     )
     SELECT
-        p_tenant_id, v_invoice.id, 'usage', channel, resource_type,
-        billing.describe_usage(channel, resource_type, sum(quantity)), sum(quantity), unit_cost,
-        round(sum(total_cost), v_decimals)
-    FROM billing.usage_records
+        p_tenant_id, v_invoice.id, c.kind, c.channel, c.resource_type, billing.describe_charge(c), c.quantity,
+        c.unit_price, round(c.amount, v_decimals)
+    FROM (
+        SELECT * FROM unnest(v_usage)
+        UNION ALL
+        SELECT * FROM billing.price_plan_terms(v_plan.id, v_tenant.currency, v_start, true, v_usage, v_decimals)
+    ) AS c;
+
+    -- What changed on invoices issued before.
+    UPDATE billing.adjustments
+    SET invoice_id = v_invoice.id
     WHERE tenant_id = p_tenant_id
-        AND usage_date BETWEEN v_start AND v_end
-    GROUP BY channel, resource_type, unit_cost
-    HAVING sum(quantity) <> 0 OR sum(total_cost) <> 0
-    ORDER BY channel, resource_type, unit_cost;
+        AND invoice_id IS NULL
+        AND period_end < v_start;
+    INSERT INTO billing.invoice_line_items (tenant_id, invoice_id, kind, description, quantity, unit_price, amount)
+    SELECT p_tenant_id, v_invoice.id, 'adjustment', a.description, 1, NULL, round(a.amount, v_decimals)
+    FROM billing.adjustments AS a
+    WHERE a.tenant_id = p_tenant_id
+        AND a.invoice_id = v_invoice.id
+    ORDER BY a.id;
 
     UPDATE billing.invoices AS i
     SET subtotal = sums.subtotal, tax = sums.tax, total_amount = sums.subtotal + sums.tax
@@ -141,6 +165,7 @@ $$;
 
 COMMENT ON FUNCTION billing.generate_invoice IS
 'Draws up the draft invoice of the billing period that holds p_period_start, and gives its id: the plan''s fee, and a
-line for each channel, resource and unit price. Again draws the same draft up anew; an invoice past its draft is left
+line for each channel, resource and price, what the plan includes, its minimum or maximum spend, and adjustments of
+periods invoiced before. Again draws the same draft up anew; an invoice past its draft is left
 as it is. Refuses with UB006 while usage of the tenant is unrated. Raises UB002, UB005,
 UB006, UB012.';

@@ -37,6 +37,32 @@ BEGIN
 
     RETURN QUERY
     SELECT
+        'sums are kept by the rate that prices a period',
+        format('tenant %s, %s, %s/%s, rate %s', k.tenant_id, k.day, k.channel, k.resource_type, k.rate_id),
+        format('sums have %s billed, records %s', s.billed, r.billed)
+    FROM (
+        SELECT
+            x.tenant_id, x.usage_date AS day, x.channel, x.resource_type,
+            CASE WHEN billing.is_period_priced(p.charge_model) THEN p.id ELSE 0 END AS rate_id,
+            sum(billing.in_seconds(x.resource_type, x.billed_quantity)) AS billed
+        FROM billing.usage_records AS x
+        LEFT JOIN billing.pricing_rates AS p ON p.id = x.rate_id
+        GROUP BY 1, 2, 3, 4, 5
+    ) AS r
+    FULL JOIN (
+        SELECT
+            d.tenant_id, d.summary_date AS day, d.channel, d.resource_type, d.rate_id, sum(d.billed) AS billed
+        FROM billing.daily_sums AS d
+        GROUP BY 1, 2, 3, 4, 5
+    ) AS s USING (tenant_id, day, channel, resource_type, rate_id)
+    CROSS JOIN LATERAL (SELECT tenant_id, day, channel, resource_type, rate_id) AS k
+    WHERE COALESCE(r.billed, 0) <> COALESCE(s.billed, 0)
+        AND NOT EXISTS (
+            SELECT FROM billing.detached_months AS d WHERE d.month = date_trunc('month', k.day::timestamp)::date
+        );
+
+    RETURN QUERY
+    SELECT
         'revisions are 1 to n',
         format('%s %s, part %s, %s', r.source_table, r.source_id, r.part, r.usage_date),
         format('%s records, revisions %s to %s', count(*), min(r.revision), max(r.revision))
@@ -82,7 +108,9 @@ BEGIN
         format('usage record %s', r.id),
         format('total_cost %s, by rate %s it is %s', r.total_cost, r.rate_id, p.total_cost)
     FROM billing.usage_records AS r
-    LEFT JOIN LATERAL billing.reprice_usage(r.rate_id, r.resource_type, abs(COALESCE(r.seconds, r.quantity))) AS p ON true
+    LEFT JOIN LATERAL billing.reprice_usage(
+        r.rate_id, r.resource_type, abs(COALESCE(r.seconds, r.quantity)), r.occurred_at
+    ) AS p ON true
     WHERE (abs(r.total_cost), r.unit_cost, r.currency) IS DISTINCT FROM (p.total_cost, p.unit_cost, p.currency);
 
     RETURN QUERY

@@ -13,11 +13,11 @@ BEGIN
             TG_OP = 'DELETE'
             OR (OLD.plan_id, OLD.tenant_id, OLD.channel, OLD.resource_type, OLD.prefix, OLD.unit_price,
                 OLD.initial_increment, OLD.billing_increment, OLD.connection_fee, OLD.minimum_charge,
-                OLD.charge_model, OLD.terms, OLD.currency, OLD.effective_from)
+                OLD.charge_model, OLD.terms, OLD.calendar_id, OLD.currency, OLD.effective_from)
             IS DISTINCT FROM
                 (NEW.plan_id, NEW.tenant_id, NEW.channel, NEW.resource_type, NEW.prefix, NEW.unit_price,
                 NEW.initial_increment, NEW.billing_increment, NEW.connection_fee, NEW.minimum_charge,
-                NEW.charge_model, NEW.terms, NEW.currency, NEW.effective_from)
+                NEW.charge_model, NEW.terms, NEW.calendar_id, NEW.currency, NEW.effective_from)
         )
     THEN
         RAISE EXCEPTION 'a price that has begun is history'
@@ -29,16 +29,14 @@ BEGIN
         RETURN OLD;
     END IF;
 
-    IF NEW.charge_model IS DISTINCT FROM 'per_unit' OR NEW.terms IS DISTINCT FROM '{}' THEN
-        RAISE EXCEPTION 'unknown charge model or terms'
-            USING ERRCODE = 'UB005',
-                DETAIL = format('charge_model is %L, terms are %s.', NEW.charge_model, NEW.terms),
-                HINT = 'charge_model is per_unit; its terms are the columns, and terms stays {}.';
+    IF NEW.charge_model IS DISTINCT FROM 'per_unit' THEN
+        PERFORM billing.check_terms(NEW.charge_model, NEW.terms);
+        NEW.unit_price := COALESCE(NEW.unit_price, billing.headline_price(NEW.charge_model, NEW.resource_type, NEW.terms));
     END IF;
     IF (
-        NEW.unit_price >= 0 AND NEW.unit_price < 'Infinity'
-        AND NEW.connection_fee >= 0 AND NEW.connection_fee < 'Infinity'
-        AND NEW.minimum_charge >= 0 AND NEW.minimum_charge < 'Infinity'
+        NEW.unit_price >= 0 AND NEW.unit_price < 'Infinity' AND scale(NEW.unit_price) <= 20
+        AND NEW.connection_fee >= 0 AND NEW.connection_fee < 'Infinity' AND scale(NEW.connection_fee) <= 20
+        AND NEW.minimum_charge >= 0 AND NEW.minimum_charge < 'Infinity' AND scale(NEW.minimum_charge) <= 20
         AND NEW.initial_increment BETWEEN 0 AND 86400
         AND NEW.billing_increment BETWEEN 0 AND 86400
         AND NEW.prefix ~ '^[0-9]{0,20}$'
@@ -49,7 +47,10 @@ BEGIN
                 DETAIL = format('unit_price %s, connection_fee %s, minimum_charge %s, increments %s/%s, prefix %L, from %s until %s.',
                     NEW.unit_price, NEW.connection_fee, NEW.minimum_charge, NEW.initial_increment,
                     NEW.billing_increment, NEW.prefix, NEW.effective_from, NEW.effective_until),
-                HINT = 'Amounts are finite and not negative, increments 0 to 86400 s, a prefix is at most 20 digits without +, and a rate ends after it begins.';
+                HINT = 'Amounts are finite, not negative and have at most 20 decimals, increments are 0 to 86400 s, a prefix is at most 20 digits without +, and a rate ends after it begins.';
+    END IF;
+    IF billing.is_by_terms(NEW.charge_model, NEW.terms) IS NOT FALSE OR NEW.calendar_id IS NOT NULL THEN
+        PERFORM billing.check_rate_terms(NEW);
     END IF;
     IF NEW.tenant_id IS NOT NULL AND NOT EXISTS (SELECT FROM public.tenants WHERE id = NEW.tenant_id) THEN
         RAISE EXCEPTION 'unknown tenant'
@@ -93,4 +94,5 @@ $$;
 
 COMMENT ON FUNCTION billing.check_rate IS
 'Refuses overlapping rates (UB010), bad terms (UB005), unknown tenants and plans (UB002), and changes to a price that
-has begun (UB013). The constraints of the table hold the same against races.';
+has begun (UB013). The constraints of the table hold the same against races. Fills in the unit_price of a rate whose
+prices are in its terms.';

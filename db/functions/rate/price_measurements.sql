@@ -17,7 +17,8 @@ RETURNS TABLE (
     quantity numeric,
     billed_quantity numeric,
     unit_cost numeric,
-    total_cost numeric
+    total_cost numeric,
+    period_rate_id bigint
 )
 LANGUAGE sql
 STABLE
@@ -37,12 +38,18 @@ AS $$
         CASE WHEN m.per = 1 THEN m.quantity ELSE trim_scale(m.quantity / m.per) END,
         CASE WHEN m.per = 1 THEN m.billed ELSE trim_scale(m.billed / m.per) END,
         m.unit_price,
-        billing.cost_per_unit(m.billed, m.per, m.unit_price, m.connection_fee, m.minimum_charge)
+        CASE
+            WHEN m.by_terms THEN m.cost_by_terms
+            ELSE billing.cost_per_unit(m.billed, m.per, m.unit_price, m.connection_fee, m.minimum_charge)
+        END,
+        m.period_rate_id
     FROM (
         SELECT
-            u.*, at.at, t.timezone, t.currency, p.rate_id, p.unit_price, p.connection_fee, p.minimum_charge,
+            u.*, at.at, t.timezone, t.currency, p.rate_id, p.unit_price, p.connection_fee, p.minimum_charge, p.by_terms,
+            terms.total_cost AS cost_by_terms, terms.period_rate_id,
             CASE WHEN u.resource_type = 'minute' THEN 60::numeric ELSE 1::numeric END AS per,
             CASE
+                WHEN p.by_terms THEN terms.billed
                 WHEN u.resource_type = 'minute'
                     THEN billing.bill_seconds(u.quantity, p.initial_increment, p.billing_increment)
                 ELSE u.quantity
@@ -57,24 +64,19 @@ AS $$
             ORDER BY x.valid_from DESC
             LIMIT 1
         ) AS t ON true
-        LEFT JOIN LATERAL (
-            SELECT r.*
-            FROM unnest(t.cards) AS c (card)
-            CROSS JOIN LATERAL (
-                SELECT x.*
-                FROM billing.resolved_prices AS x
-                WHERE x.card = c.card
-                    AND x.channel = u.channel
-                    AND x.resource_type = u.resource_type
-                    AND x.lo <= COALESCE(u.destination, '')
-                    AND x.valid_from <= at.at
-                ORDER BY x.lo DESC, x.valid_from DESC
-                LIMIT 1
-            ) AS r
-            WHERE r.rate_id IS NOT NULL
-                AND r.currency = t.currency
-            LIMIT 1
+        LEFT JOIN LATERAL billing.find_price(
+            t.cards, u.channel, u.resource_type, u.destination, at.at, t.currency
         ) AS p ON true
+        CROSS JOIN LATERAL billing.price_by_terms(
+            CASE
+                WHEN p.by_terms
+                    AND isfinite(at.at)
+                    AND u.quantity > 0
+                    AND u.quantity <= billing.largest_quantity(u.resource_type)
+                    THEN p.rate_id
+            END,
+            u.resource_type, u.quantity, at.at
+        ) AS terms
         -- Computed once for each row, not once for each use.
         OFFSET 0
     ) AS m;
@@ -83,4 +85,4 @@ $$;
 COMMENT ON FUNCTION billing.price_measurements IS
 'Each measurement of p_measured (destination as normalize_destination gives it, occurred_at filled in), with what it
 costs its tenant at that time. Never raises for what is foreseeable: problem says UB001, UB002 or UB003 instead.
-measured is in seconds for minutes; quantity and billed_quantity are in units of the resource.';
+period_rate_id as in priced_usage. measured is in seconds for minutes; quantity and billed_quantity are in units of the resource.';

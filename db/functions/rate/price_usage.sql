@@ -22,6 +22,7 @@ DECLARE
     v_billing_increment numeric;
     v_connection_fee numeric;
     v_minimum_charge numeric;
+    v_by_terms boolean;
     v_billed numeric;
 BEGIN
     IF (p_quantity >= 0 AND p_quantity < 'Infinity' AND isfinite(p_at)) IS NOT TRUE THEN
@@ -44,9 +45,9 @@ BEGIN
     -- The first card with a price here and now; most tenants have only one card.
     FOREACH v_card IN ARRAY v_cards LOOP
         SELECT p.rate_id, p.currency, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee,
-            p.minimum_charge
+            p.minimum_charge, p.by_terms
         INTO v_priced.rate_id, v_currency, v_priced.unit_cost, v_initial_increment, v_billing_increment,
-            v_connection_fee, v_minimum_charge
+            v_connection_fee, v_minimum_charge, v_by_terms
         FROM billing.resolved_prices AS p
         WHERE p.card = v_card
             AND p.channel = p_channel
@@ -64,7 +65,13 @@ BEGIN
     END IF;
 
     v_priced.usage_date := (p_at AT TIME ZONE v_timezone)::date;
-    IF p_resource_type = 'minute' THEN
+    IF v_by_terms THEN
+        SELECT t.billed, t.total_cost, t.period_rate_id
+        INTO v_billed, v_priced.total_cost, v_priced.period_rate_id
+        FROM billing.price_by_terms(v_priced.rate_id, p_resource_type, p_quantity, p_at) AS t;
+        v_priced.quantity := CASE WHEN p_resource_type = 'minute' THEN trim_scale(p_quantity / 60) ELSE p_quantity END;
+        v_priced.billed_quantity := CASE WHEN p_resource_type = 'minute' THEN trim_scale(v_billed / 60) ELSE v_billed END;
+    ELSIF p_resource_type = 'minute' THEN
         v_billed := billing.bill_seconds(p_quantity, v_initial_increment, v_billing_increment);
         v_priced.quantity := trim_scale(p_quantity / 60);
         v_priced.billed_quantity := trim_scale(v_billed / 60);

@@ -22,7 +22,7 @@ BEGIN
 
     INSERT INTO billing.resolved_prices (
         card, channel, resource_type, lo, valid_from, rate_id, currency,
-        unit_price, initial_increment, billing_increment, connection_fee, minimum_charge
+        unit_price, initial_increment, billing_increment, connection_fee, minimum_charge, by_terms
     )
     WITH rates AS MATERIALIZED (
         SELECT *
@@ -77,7 +77,8 @@ BEGIN
     )
     SELECT
         p_card, p_channel, p_resource_type, w.lo, w.at, w.id, r.currency,
-        r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge
+        r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge,
+        COALESCE(billing.is_by_terms(r.charge_model, r.terms), false)
     FROM changes AS w
     LEFT JOIN rates AS r ON r.id = w.id
     WHERE w.at = '-infinity'

@@ -101,7 +101,9 @@ BEGIN
         v_priced.problem := billing.find_problem(v_deserved.quantity, v_deserved.resource_type);
         v_occurred_at := COALESCE(v_deserved.occurred_at, v_found.occurred_at, statement_timestamp());
         IF v_priced.problem IS NULL AND v_same_terms THEN
-            v_priced := billing.reprice_usage(v_found.rate_id, v_deserved.resource_type, v_deserved.quantity);
+            v_priced := billing.reprice_usage(
+                v_found.rate_id, v_deserved.resource_type, v_deserved.quantity, v_occurred_at
+            );
             v_priced.usage_date := v_found.usage_date;
         ELSIF v_priced.problem IS NULL THEN
             v_priced := billing.price_usage(

@@ -45,11 +45,12 @@ BEGIN
         PERFORM billing.claim_resources(ARRAY[p_measured]);
     END IF;
     INSERT INTO billing.usage_deltas (
-        tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost
+        tenant_id, summary_date, record_count, channel, resource_type, rate_id, total_quantity, billed, total_cost
     )
     VALUES (
         p_measured.tenant_id, v_priced.usage_date, 1, p_measured.channel, p_measured.resource_type,
-        v_priced.quantity, v_priced.total_cost
+        COALESCE(v_priced.period_rate_id, 0), v_priced.quantity,
+        billing.in_seconds(p_measured.resource_type, v_priced.billed_quantity), v_priced.total_cost
     );
 END;
 $$;

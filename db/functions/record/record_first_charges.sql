@@ -30,15 +30,21 @@ BEGIN
             CASE WHEN p.resource_type = 'minute' THEN p.measured END, p.billed_quantity, p.destination
         FROM billing.price_measurements(p_measured) AS p
         WHERE p.problem IS NULL
-        RETURNING tenant_id, usage_date, channel, resource_type, quantity, total_cost
+        RETURNING tenant_id, usage_date, channel, resource_type, rate_id, quantity, billed_quantity, total_cost
     ),
     summed AS (
         INSERT INTO billing.usage_deltas (
-            tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost
+            tenant_id, summary_date, record_count, channel, resource_type, rate_id, total_quantity, billed, total_cost
         )
-        SELECT tenant_id, usage_date, count(*), channel, resource_type, sum(quantity), sum(total_cost)
+        SELECT
+            tenant_id, usage_date, count(*), channel, resource_type, p.rate_id,
+            sum(quantity), sum(billing.in_seconds(resource_type, billed_quantity)), sum(total_cost)
         FROM charged
-        GROUP BY tenant_id, usage_date, channel, resource_type
+        -- What a period prices costs nothing by itself, so that other records need no second look at their rate.
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN total_cost = 0 THEN billing.period_rate_of(charged.rate_id) ELSE 0 END
+        ) AS p (rate_id)
+        GROUP BY tenant_id, usage_date, channel, resource_type, p.rate_id
     )
     SELECT count(*)
     INTO v_written

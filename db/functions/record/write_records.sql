@@ -9,13 +9,16 @@ BEGIN
     FROM unnest(p_records);
 
     INSERT INTO billing.usage_deltas (
-        tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost
+        tenant_id, summary_date, record_count, channel, resource_type, rate_id, total_quantity, billed, total_cost
     )
     SELECT
-        tenant_id, usage_date, sum(CASE kind WHEN 'charge' THEN 1 ELSE -1 END), channel, resource_type,
-        sum(quantity), sum(total_cost)
-    FROM unnest(p_records)
-    GROUP BY tenant_id, usage_date, channel, resource_type;
+        r.tenant_id, r.usage_date, sum(CASE r.kind WHEN 'charge' THEN 1 ELSE -1 END), r.channel, r.resource_type,
+        p.rate_id, sum(r.quantity), sum(billing.in_seconds(r.resource_type, r.billed_quantity)), sum(r.total_cost)
+    FROM unnest(p_records) AS r
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.total_cost = 0 THEN billing.period_rate_of(r.rate_id) ELSE 0 END
+    ) AS p (rate_id)
+    GROUP BY r.tenant_id, r.usage_date, r.channel, r.resource_type, p.rate_id;
     RETURN COALESCE(cardinality(p_records), 0);
 END;
 $$;

@@ -16,8 +16,10 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 AS $$
+DECLARE
+    v_tenant record;
 BEGIN
-    PERFORM billing.require_tenant(p_tenant_id);
+    SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
     IF (p_interval IN ('day', 'week', 'month', 'quarter', 'year') AND p_from <= p_to) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad range or interval'
             USING ERRCODE = 'UB012',
@@ -28,9 +30,7 @@ BEGIN
     SELECT
         date_trunc(p_interval, s.summary_date::timestamp)::date AS day,
         s.channel, s.resource_type, sum(s.total_quantity), sum(s.total_cost), sum(s.record_count)::bigint
-    FROM billing.usage_summaries AS s
-    WHERE s.tenant_id = p_tenant_id
-        AND s.summary_date BETWEEN p_from AND p_to
+    FROM billing.list_daily_usage(p_tenant_id, v_tenant.billing_cycle_day, p_from, p_to) AS s
     GROUP BY day, s.channel, s.resource_type
     HAVING sum(s.record_count) <> 0 OR sum(s.total_quantity) <> 0 OR sum(s.total_cost) <> 0
     ORDER BY day, s.channel, s.resource_type;
@@ -39,4 +39,4 @@ $$;
 
 COMMENT ON FUNCTION billing.get_usage_history IS
 'Usage from p_from to p_to (both included, days in the tenant''s time zone), summed by p_interval: bucket is the first
-day of the day, week (Monday), month, quarter or year. Raises UB002, UB012.';
+day of the day, week (Monday), month, quarter or year. Of a price of the whole period each day bears what it added. Raises UB002, UB012.';

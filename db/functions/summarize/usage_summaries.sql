@@ -8,13 +8,7 @@ SELECT
     sum(total_quantity) AS total_quantity,
     sum(total_cost) AS total_cost,
     sum(record_count)::bigint AS record_count
-FROM (
-    SELECT tenant_id, summary_date, channel, resource_type, total_quantity, total_cost, record_count
-    FROM billing.usage_sums
-    UNION ALL
-    SELECT tenant_id, summary_date, channel, resource_type, total_quantity, total_cost, record_count
-    FROM billing.usage_deltas
-) AS parts
+FROM billing.daily_sums
 GROUP BY tenant_id, summary_date, channel, resource_type;
 
 COMMENT ON VIEW billing.usage_summaries IS
@@ -24,5 +18,7 @@ COMMENT ON COLUMN billing.usage_summaries.summary_date IS 'Day in the tenant''s 
 COMMENT ON COLUMN billing.usage_summaries.channel IS 'voice, sms, email, whatsapp, social, ...';
 COMMENT ON COLUMN billing.usage_summaries.resource_type IS 'minute, message, mms, ...';
 COMMENT ON COLUMN billing.usage_summaries.total_quantity IS 'Exact sum, in units of the resource.';
-COMMENT ON COLUMN billing.usage_summaries.total_cost IS 'Exact sum, major units of the tenant''s currency.';
+COMMENT ON COLUMN billing.usage_summaries.total_cost IS
+'Exact sum, major units of the tenant''s currency. What a price of the whole period costs is not in it: no day costs that
+by itself, get_current_period_usage and get_usage_history say it.';
 COMMENT ON COLUMN billing.usage_summaries.record_count IS 'Charges minus reversals.';

@@ -1,4 +1,4 @@
--- rate: what a call would cost, without making it.
+-- report: what a call would cost, without making it.
 CREATE OR REPLACE FUNCTION billing.quote_call(
     p_tenant_id bigint,
     p_to_number text,
@@ -17,7 +17,7 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 DECLARE
-    v_priced billing.priced_usage := billing.price_or_raise(
+    v_priced billing.priced_usage := billing.quote_measured(
         p_tenant_id, 'voice', 'minute', p_seconds, p_to_number, p_at
     );
 BEGIN

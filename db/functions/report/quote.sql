@@ -1,4 +1,4 @@
--- rate: what a quantity would cost, without recording it.
+-- report: what a quantity would cost, without recording it.
 CREATE OR REPLACE FUNCTION billing.quote(
     p_tenant_id bigint,
     p_channel text,
@@ -12,7 +12,7 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 DECLARE
-    v_priced billing.priced_usage := billing.price_or_raise(
+    v_priced billing.priced_usage := billing.quote_measured(
         p_tenant_id, p_channel, p_resource_type,
         CASE WHEN p_resource_type = 'minute' THEN p_quantity * 60 ELSE p_quantity END,
         p_destination, p_at
@@ -24,4 +24,5 @@ $$;
 
 COMMENT ON FUNCTION billing.quote IS
 'What p_quantity (in units of the resource: minutes, messages) would cost p_tenant_id at p_at. billed_quantity is after
-billing increments. Raises UB001, UB002, UB003.';
+billing increments. By a price of the whole period (tiers, packages): what it would add to the period so far, and
+unit_cost is the average. Raises UB001, UB002, UB003.';

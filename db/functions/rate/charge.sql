@@ -1,0 +1,29 @@
+-- rate: the pure price of a quantity.
+CREATE OR REPLACE FUNCTION billing.charge(
+    p_model text,
+    p_terms jsonb,
+    p_quantity numeric,
+    p_events integer DEFAULT 1
+)
+RETURNS numeric
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+AS $$
+BEGIN
+    PERFORM billing.check_terms(p_model, p_terms);
+    IF (p_quantity >= 0 AND p_quantity < 1e100 AND scale(p_quantity) <= 1000) IS NOT TRUE OR (p_events >= 0) IS NOT TRUE THEN
+        RAISE EXCEPTION 'bad quantity or number of events'
+            USING ERRCODE = 'UB003',
+                DETAIL = format('Quantity is %s, events are %s.',
+                    COALESCE(left(p_quantity::text, 100), 'NULL'), COALESCE(p_events::text, 'NULL')),
+                HINT = 'Both are finite and not negative; a quantity is below 1e100 and has at most 1000 decimals.';
+    END IF;
+    RETURN billing.apply_terms(p_model, p_terms, p_quantity, p_events);
+END;
+$$;
+
+COMMENT ON FUNCTION billing.charge IS
+'What p_quantity costs by the charge model p_model and its p_terms, major units of some currency, exact and rounded once
+to 10 decimals. p_quantity is in the units that the terms price (with call terms seconds, per 60; for the percentages an
+amount of money, made of p_events events). Raises UB005 for bad terms, UB003 for a bad quantity.';
