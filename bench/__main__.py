@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from bench import report
-from bench.measure import BILLED, FREE, FULL, QUICK, Case, Scale, measure, run_clients
+from bench.measure import BILLED, DECK, FREE, FULL, QUICK, Case, Scale, measure, run_clients
+from bench.rating import rate_many
 from bench.stage import Stage, WrongResultError
 from pyapi.embedded import Server, ServerError, project
 
@@ -22,7 +23,7 @@ FLOOR_AIM, FREE_AIM = "0.85 of floor", "0.97"
 
 
 def list_cases(scale: Scale) -> list[Case]:
-    """The measures of issue 2. A quick run keeps only billing by 16 clients, bulk and CPU."""
+    """What is measured. A quick run keeps only billing by 16 clients, bulk and CPU."""
     found = []
     many, single = (16, "16 clients"), (1, "1 client")
     for clients, by in (many,) if scale is QUICK else (single, many):
@@ -38,6 +39,10 @@ def list_cases(scale: Scale) -> list[Case]:
     for status in ("in-progress", "completed"):
         name = f"nothing billable, {status} row"
         found.append(Case(name, FREE, FREE_AIM, how="alone", status=status))
+    found.append(Case("under a deck, 16 clients", DECK, report.DECK_AIM, clients=16))
+    found.append(Case("under a deck, one row", DECK, report.DECK_AIM, how="alone"))
+    name = f"under a deck, {scale.bulk_rows:,} rows in one statement"
+    found.append(Case(name, DECK, report.DECK_AIM, how="bulk"))
     return found
 
 
@@ -78,6 +83,7 @@ def main(pg: int | None, quick: bool, no_write: bool) -> None:
     try:
         stage = Stage(server.start())
         figures = run(stage, cases, scale)
+        rating = rate_many(stage, scale)
         about = [
             *report.describe(stage),
             f"{scale.rounds} rounds of {scale.seconds} s, the first {scale.warm_up} s of each left "
@@ -88,7 +94,7 @@ def main(pg: int | None, quick: bool, no_write: bool) -> None:
         raise click.ClickException(str(error)) from error
     finally:
         server.destroy()
-    shown = report.tables(cases, figures)
+    shown = [*report.tables(cases, figures), ("Many prices and many records at once", rating)]
     report.show(Console(width=None if sys.stdout.isatty() else 132), about, shown)
     if not no_write:
         report.write(project() / "docs" / "performance.md", about, shown)

@@ -19,6 +19,7 @@ from bench.stage import TABLES, Stage, WrongResultError
 
 BILLED = ("untracked", "again", "floor", "obvious", "tracked")
 FREE = ("untracked", "again", "tracked")
+DECK = ("tracked", "deck")
 CPU = ", CPU"
 
 COMPLETE = "status = 'completed', duration_seconds = 60 + mod(id, 240), ended_at = now()"
@@ -41,11 +42,11 @@ class Case:
 
     @property
     def completes(self) -> bool:
-        return self.variants == BILLED
+        return self.variants != FREE
 
     def hot_twin_of(self, other: Case) -> bool:
         same = self.how == other.how == "clients" and self.clients == other.clients
-        return same and self.completes and other.completes and self.tenants < other.tenants
+        return same and self.variants == other.variants == BILLED and self.tenants < other.tenants
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,13 @@ class Scale:
     warm_up: int
     bulk_rows: int
     alone_rows: int
+    simulated: int
 
 
-QUICK = Scale(rounds=3, seconds=2, warm_up=1, bulk_rows=20_000, alone_rows=500)
-FULL = Scale(rounds=5, seconds=6, warm_up=1, bulk_rows=100_000, alone_rows=5_000)
+QUICK = Scale(rounds=3, seconds=2, warm_up=1, bulk_rows=20_000, alone_rows=500, simulated=100_000)
+FULL = Scale(
+    rounds=5, seconds=6, warm_up=1, bulk_rows=100_000, alone_rows=5_000, simulated=1_000_000
+)
 
 
 def measure(stage: Stage, case: Case, variant: str, scale: Scale, rows: int) -> dict[str, float]:

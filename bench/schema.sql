@@ -115,6 +115,18 @@ EXECUTE FUNCTION bench.record_obvious();
 INSERT INTO public.tenants (id, company_name, plan_id)
 SELECT id, 'Tenant ' || id, 1 + id % 4
 FROM generate_series(1, 1000) AS id;
+-- A thousand more on a plan with a deck of 36,000 prefixes, a thousand of which the calls meet.
+INSERT INTO billing.pricing_plans (id, name, display_name) VALUES (5, 'deck', 'Plan with a deck');
+INSERT INTO public.tenants (id, company_name, plan_id)
+SELECT id, 'Tenant ' || id, 5
+FROM generate_series(1001, 2000) AS id;
+INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, prefix, unit_price, effective_from)
+SELECT 5, 'voice', 'minute', prefix, 0.01 + n * 0.000001, '1970-01-01 00:00:00+00'
+FROM (
+    SELECT n, '2' || n FROM generate_series(100000, 134999) AS n
+    UNION ALL
+    SELECT n, '1415555' || lpad(n::text, 3, '0') FROM generate_series(0, 999) AS n
+) AS deck (n, prefix);
 INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price, effective_from) VALUES
     (2, 'voice', 'minute', 0.014, '1970-01-01 00:00:00+00'),
     (3, 'voice', 'minute', 0.013, '1970-01-01 00:00:00+00'),

@@ -18,16 +18,20 @@ TABLES = {
     "floor": "bench.floor",
     "obvious": "bench.obvious",
     "tracked": "public.calls",
+    "deck": "public.calls",
 }
 RECORDS = {
     "floor": "bench.floor_records",
     "obvious": "bench.obvious_records",
     "tracked": "billing.usage_records",
+    "deck": "billing.usage_records",
 }
 SUMS = {
     "obvious": ["bench.obvious_days"],
     "tracked": ["billing.usage_deltas", "billing.usage_sums"],
+    "deck": ["billing.usage_deltas", "billing.usage_sums"],
 }
+METERED = ("tracked", "deck")
 
 
 class WrongResultError(RuntimeError):
@@ -54,6 +58,7 @@ class Stage:
         away, and none falls into one measurement and not into another.
         """
         table = TABLES[variant]
+        first = 1001 if variant == "deck" else 1
         emptied = [table, *filter(None, [RECORDS.get(variant)]), *SUMS.get(variant, [])]
         self.admin.execute(f"TRUNCATE {', '.join(emptied)}".encode())
         self.admin.execute("CHECKPOINT")
@@ -63,7 +68,7 @@ class Stage:
                 id, tenant_id, call_sid, from_number, to_number, status, answered_at,
                 duration_seconds
             )
-            SELECT id, 1 + id % {tenants}, 'CA' || md5(id::text), '+14155550100',
+            SELECT id, {first} + id % {tenants}, 'CA' || md5(id::text), '+14155550100',
                 '+1415' || 5550000 + id % 10000, '{status}', now(),
                 CASE '{status}' WHEN 'completed' THEN 60 + id % 240 END
             FROM generate_series(0, {rows - 1}) AS id
@@ -78,7 +83,7 @@ class Stage:
                 row = self.owner.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
                 if row != (completed,):
                     raise WrongResultError(f"{variant}: {table}: {row}, not {completed} rows")
-        if variant == "tracked":
+        if variant in METERED:
             violations = self.owner.execute("SELECT * FROM billing.verify() LIMIT 10").fetchall()
             if violations:
                 raise WrongResultError(
@@ -89,7 +94,7 @@ class Stage:
     @contextmanager
     def maintained(self, variant: str) -> Iterator[None]:
         """Housekeeping once a second beside the product, as an operator would run it."""
-        if variant != "tracked":
+        if variant not in METERED:
             yield
             return
         done = threading.Event()

@@ -66,8 +66,8 @@ BEGIN
         'voice', 'minute', 'x', p_minutes, p_minutes * 60, 0.015, p_minutes * 0.015, 'USD', p_minutes
     FROM billing.pricing_rates
     WHERE channel = 'voice';
-    INSERT INTO billing.usage_deltas (tenant_id, summary_date, record_count, channel, resource_type, total_quantity, total_cost)
-    VALUES (7, '2025-11-14', CASE p_kind WHEN 'charge' THEN 1 ELSE -1 END, 'voice', 'minute', p_minutes, p_minutes * 0.015);
+    INSERT INTO billing.usage_deltas (tenant_id, summary_date, record_count, channel, resource_type, total_quantity, billed, total_cost)
+    VALUES (7, '2025-11-14', CASE p_kind WHEN 'charge' THEN 1 ELSE -1 END, 'voice', 'minute', p_minutes, p_minutes * 60, p_minutes * 0.015);
     v_found := EXISTS (SELECT FROM billing.verify());
     RAISE SQLSTATE 'P0999';
 EXCEPTION
