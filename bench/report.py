@@ -33,7 +33,6 @@ so is any other difference of that size.
 columns and the two unique keys of `usage_records`, unpartitioned, without the rules of its domains.
 - **obvious**: a row trigger that looks up the price, inserts the record and upserts the day's row.
 - **tracked**: the product, with `billing.maintain()` run once a second beside it.
-
 - **36,000 prefixes**: the same UPDATEs of tenants whose plan has a deck, 1,000 prefixes of which \
 the calls meet, against tenants whose plan has one price.
 

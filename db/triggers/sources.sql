@@ -1,6 +1,7 @@
--- measure: the application's tables that are billed. Those that are metered keep the measure that the operator chose, and
--- get the new text of their triggers.
--- measure_call names the function with its schema; measure alone would be looked for along another search_path.
+-- measure: the application's tables that are billed.
+
+-- Those that are metered keep the measure that the operator chose, and get the new text of their triggers. measure_call
+-- names the function with its schema; measure alone would be looked for along another search_path.
 SELECT billing.meter_table(
     billing.qualify_source(source_table)::regclass, split_part(measure_call, '(', 1)::regproc, resource_column
 )
