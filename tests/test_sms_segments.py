@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 import pytest
-from conftest import Cluster
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
@@ -199,22 +197,6 @@ def test_a_column_of_any_collation_can_be_counted(db: Connection[TupleRow]) -> N
         pytest.skip("this PostgreSQL is built without ICU")
     query = "SELECT (billing.sms_segments(repeat('a', 161) COLLATE public.lax)).segments"
     assert db.execute(query).fetchone() == (2,)
-
-
-def test_the_guide_to_messages_prints_what_it_says(database: str, cluster: Cluster) -> None:
-    guide = (project() / "docs" / "messages.md").read_text(encoding="utf-8")
-    shown = re.search(r"```sql\n(.*?)```\s+```text\n(.*?)```", guide, re.DOTALL)
-    assert shown
-    done = subprocess.run(
-        [cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", database],
-        input=shown[1],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    printed = "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines())
-    assert printed == shown[2].rstrip()
 
 
 # The choice of a measure, over reloads
