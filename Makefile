@@ -6,10 +6,10 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench migrate psql stop reset
+.PHONY: help install demo test test-money check bench migrate psql stop reset
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## make .venv with everything the other targets need
 
@@ -28,6 +28,9 @@ demo: install ## see calls billed, summed and invoiced, on a PostgreSQL of its o
 
 test: install ## run every test on every PostgreSQL found (PYTEST_ADDOPTS=--pg=18 for one)
 	@$(BIN)/python -m pytest
+
+test-money: install ## price ten million random cases like an oracle in fractions (IRISX_TEST_MONEY=1000000 for fewer)
+	@IRISX_TEST_MONEY=$${IRISX_TEST_MONEY:-10000000} $(BIN)/python -m pytest -s --pg 18 tests/test_charge.py -k random_prices
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

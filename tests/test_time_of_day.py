@@ -505,8 +505,8 @@ def cost(db: Connection, rate: Mapping[str, object], at: str, seconds: int) -> F
 def test_published_calls_by_time_of_day(
     db: Connection, at: str, seconds: int, by_day: dict[str, object], expected: str
 ) -> None:
-    working = [(0, 18 * HOUR, "day"), (18 * HOUR, DAY, "rest")]
-    week = dict.fromkeys(range(1, 6), working) | dict.fromkeys((6, 7), [(0, DAY, "rest")])
+    week = {weekday: [(0, 18 * HOUR, "day"), (18 * HOUR, DAY, "rest")] for weekday in range(1, 6)}
+    week |= {weekday: [(0, DAY, "rest")] for weekday in (6, 7)}
     enter(db, [Calendar(1, "UTC", frozenset(), week)])
     rate = {
         "calendar_id": 1,

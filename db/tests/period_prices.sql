@@ -1,6 +1,6 @@
 -- Tiers, packages and allowances price what a whole billing period holds, exactly, at any moment of it.
 BEGIN;
-SELECT plan(49);
+SELECT plan(52);
 \ir fixtures/tenants.sql
 
 -- The lines of a draft drawn up anew.
@@ -68,6 +68,11 @@ SELECT pg_temp.call(10 + n, 8, '2025-11-03 10:00:00+00', 40) FROM generate_serie
 SELECT is(pg_temp.now_costs(8, 'voice'), 10::numeric, 'three calls of 40 s are two minutes, two packages and not three');
 SELECT pg_temp.call(14, 8, '2025-11-03 11:00:00+00', 1);
 SELECT is(pg_temp.now_costs(8, 'voice'), 15::numeric, 'a second more is a third one');
+
+SELECT is(billing.apply_terms('volume', '{"tiers": [{"unit_price": 0.00000000015}]}', billing.in_units('minute', 20), 1),
+    0.0000000001, 'a third of a minute that costs exactly half a digit is rounded up');
+SELECT is(billing.in_units('minute', 60000), 1000::numeric, 'a thousand minutes are not a little more');
+SELECT is(billing.in_units('minute', 0.3), 0.005, 'nor are tenths of a second');
 
 -- Increments may round each call before it counts.
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, charge_model, terms, initial_increment, billing_increment, effective_from)

@@ -25,5 +25,13 @@ $$;
 
 COMMENT ON FUNCTION billing.charge IS
 'What p_quantity costs by the charge model p_model and its p_terms, major units of some currency, exact and rounded once
-to 10 decimals. p_quantity is in the units that the terms price (with call terms seconds, per 60; for the percentages an
-amount of money, made of p_events events). Raises UB005 for bad terms, UB003 for a bad quantity.';
+to 10 decimals, half away from zero. p_quantity is in the units that the terms price: seconds for a call, per being 60;
+for the percentages an amount of money, made of p_events events. Raises UB005 for bad terms, UB003 for a bad quantity.
+per_unit {unit_price, per=1, initial_increment=0, increment=0, connection_fee=0, minimum_charge=0, maximum_charge=null}.
+stepped {connection_fee=0, steps: [{from, unit_price, per=1, increment}]}: each step rounds up to its own increment.
+graduated {tiers: [{up_to, unit_price, flat_fee=0}]}: each unit at its own tier''s price; volume, same terms:
+all at the price of the tier that holds the total.
+package {package_size, package_price, free_units=0}: whole packages.
+percentage {rate, fixed_fee=0, free_events=0, free_amount=0, minimum=null, maximum=null}: rate 1.3 is 1.3 %.
+graduated_percentage {tiers: [{up_to, rate, flat_fee=0}]}.
+A quantity of 0 costs 0, except the flat fee of a first tier; what is wholly free costs no minimum.';

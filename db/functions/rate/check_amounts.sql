@@ -34,21 +34,19 @@ BEGIN
     END IF;
     FOREACH v_key IN ARRAY v_known LOOP
         v_value := p_object -> v_key;
+        v_amount := billing.amount_of(v_value);
+        CONTINUE WHEN v_amount >= 0 AND v_amount < 1e30 AND scale(v_amount) <= 20
+            AND (v_amount > 0 OR NOT v_key = ANY (p_positive));
         CONTINUE WHEN v_value IS NULL AND NOT v_key = ANY (p_required);
         CONTINUE WHEN v_value = 'null' AND v_key = ANY (p_nullable);
         IF v_value IS NULL THEN
             PERFORM billing.refuse_terms(format('%s: %s is missing.', p_place, v_key), 'It has no default.');
         END IF;
-        v_amount := billing.read_amount(v_value);
-        IF (v_amount >= 0 AND v_amount < 1e30 AND scale(v_amount) <= 20) IS NOT TRUE
-            OR v_amount = 0 AND v_key = ANY (p_positive)
-        THEN
-            PERFORM billing.refuse_terms(
-                format('%s: %s is %s.', p_place, v_key, left(v_value::text, 100)),
-                format('It is a number or a string with one: %s, below 1e30, with at most 20 decimals.',
-                    CASE WHEN v_key = ANY (p_positive) THEN 'above 0' ELSE 'not negative' END)
-            );
-        END IF;
+        PERFORM billing.refuse_terms(
+            format('%s: %s is %s.', p_place, v_key, left(v_value::text, 100)),
+            format('It is a number or a string with one: %s, below 1e30, with at most 20 decimals.',
+                CASE WHEN v_key = ANY (p_positive) THEN 'above 0' ELSE 'not negative' END)
+        );
     END LOOP;
 END;
 $$;

@@ -5,54 +5,53 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_bands jsonb := p_terms -> 'bands';
-    v_reason text;
     v_band text;
+    v_place text;
     v_terms jsonb;
 BEGIN
     IF p_calendar_id IS NULL AND v_bands IS NULL THEN
         RETURN;
     END IF;
-    -- Held to the end of the transaction, so that no band goes while the rate that names it is not to be seen yet.
-    PERFORM FROM billing.calendars WHERE id = p_calendar_id FOR KEY SHARE;
-    v_reason := CASE
-        WHEN p_calendar_id IS NULL THEN 'terms.bands without calendar_id'
-        WHEN NOT FOUND THEN format('there is no calendar %s', p_calendar_id)
-        WHEN v_bands IS NULL THEN 'calendar_id without terms.bands'
-        WHEN jsonb_typeof(v_bands) <> 'object' OR v_bands = '{}' THEN 'terms.bands is not an object with a key for each band'
-    END;
-    IF v_reason IS NULL THEN
-        SELECT
-            CASE
-                WHEN b.key <> 'holiday'
-                    AND NOT EXISTS (SELECT FROM billing.calendar_bands AS c WHERE c.calendar_id = p_calendar_id AND c.band = b.key)
-                    THEN format('calendar %s has no band %s', p_calendar_id, to_jsonb(b.key))
-                WHEN jsonb_typeof(b.value) <> 'object' THEN format('band %s is not an object', to_jsonb(b.key))
-                ELSE (
-                    SELECT format('band %s has the unknown term %s', to_jsonb(b.key), to_jsonb(t.key))
-                    FROM jsonb_object_keys(b.value) AS t (key)
-                    WHERE t.key NOT IN ('unit_price', 'initial_increment', 'increment', 'connection_fee')
-                    LIMIT 1
-                )
-            END AS reason
-        INTO v_reason
-        FROM jsonb_each(v_bands) AS b
-        ORDER BY reason
-        LIMIT 1;
+    IF p_calendar_id IS NULL OR v_bands IS NULL THEN
+        PERFORM billing.refuse_terms(
+            CASE WHEN v_bands IS NULL THEN 'calendar_id without bands.' ELSE 'bands without calendar_id.' END,
+            'A rate by time of day has both: calendar_id, and in terms.bands the price of each band.'
+        );
     END IF;
-    IF v_reason IS NOT NULL THEN
-        RAISE EXCEPTION 'bad bands of a rate'
-            USING ERRCODE = 'UB005',
-                DETAIL = format('%s.', v_reason),
-                HINT = 'terms.bands is {"peak": {"unit_price": 0.02, "initial_increment": 60, "increment": 60, "connection_fee": 0}}, with bands of calendar_id or holiday; what a band leaves out comes from the columns.';
+    IF jsonb_typeof(v_bands) <> 'object' OR v_bands = '{}' THEN
+        PERFORM billing.refuse_terms(
+            format('bands are %s.', left(v_bands::text, 100)), 'bands is a JSON object with the terms of at least one band.'
+        );
     END IF;
 
-    -- What a band leaves out is in the columns, which are checked as such.
+    -- Held to the end of the transaction, so that no band goes while the rate that names it cannot be seen yet.
+    PERFORM FROM billing.calendars WHERE id = p_calendar_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM billing.refuse_terms(format('There is no calendar %s.', p_calendar_id), 'billing.calendars lists the calendars.');
+    END IF;
     FOR v_band, v_terms IN SELECT key, value FROM jsonb_each(v_bands) LOOP
-        PERFORM billing.check_terms('per_unit', '{"unit_price": 0}' || v_terms);
+        v_place := format('band %s', quote_ident(left(v_band, 100)));
+        IF v_band <> 'holiday'
+            AND NOT EXISTS (SELECT FROM billing.calendar_bands AS b WHERE b.calendar_id = p_calendar_id AND b.band = v_band)
+        THEN
+            PERFORM billing.refuse_terms(
+                format('%s: calendar %s has no such band.', v_place, p_calendar_id),
+                'billing.calendar_bands lists the bands; holiday is always one.'
+            );
+        END IF;
+        -- What a band leaves out is in the columns.
+        PERFORM billing.check_amounts(v_place, v_terms, '{}', '{unit_price, initial_increment, increment, connection_fee}');
+        IF GREATEST(billing.amount_of(v_terms -> 'initial_increment'), billing.amount_of(v_terms -> 'increment')) > 86400 THEN
+            PERFORM billing.refuse_terms(
+                format('%s: increments are %s/%s.', v_place, v_terms ->> 'initial_increment', v_terms ->> 'increment'),
+                'Increments are 0 to 86400 s.'
+            );
+        END IF;
     END LOOP;
 END;
 $$;
 
 COMMENT ON FUNCTION billing.check_bands IS
-'Refuses with UB005 a rate''s bands without a calendar and a calendar without bands, bands that the calendar does not
-have, and terms of a band that are unknown or no price or increment (as check_terms has it). p_terms: of the rate.';
+'Raises UB005 for the bands in p_terms, a rate''s terms, unless the rate has a calendar too (and bands where it has one),
+the calendar has each of them (or it is holiday), and each is an object of nothing but unit_price, connection_fee (major
+units), initial_increment and increment (seconds), all amounts. Locks the calendar against other bands meanwhile.';

@@ -14,6 +14,12 @@ BEGIN
                 HINT = 'Make a new calendar and enter new rates for it.';
     END IF;
     IF TG_OP = 'DELETE' THEN
+        IF EXISTS (SELECT FROM billing.pricing_rates WHERE calendar_id = OLD.id) THEN
+            RAISE EXCEPTION 'a rate names this calendar'
+                USING ERRCODE = 'UB005',
+                    DETAIL = format('Calendar %s, %s.', OLD.id, OLD.name),
+                    HINT = 'Delete the rates with this calendar first; none has begun yet.';
+        END IF;
         RETURN OLD;
     END IF;
 
@@ -34,5 +40,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.check_calendar IS
-'Refuses a time zone that pg_timezone_names does not have or that is an abbreviation (UB005), and another zone, or the
-end, of a calendar that a price which has begun refers to (UB013).';
+'Refuses a time zone that pg_timezone_names does not have or that is an abbreviation, and to delete a calendar that a price
+names (UB005); another zone, or the end, of a calendar that a price which has begun refers to (UB013).';

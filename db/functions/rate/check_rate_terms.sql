@@ -2,7 +2,6 @@
 CREATE OR REPLACE FUNCTION billing.check_rate_terms(p_rate billing.pricing_rates)
 RETURNS void
 LANGUAGE plpgsql
-STABLE
 AS $$
 BEGIN
     IF p_rate.charge_model = 'per_unit' THEN

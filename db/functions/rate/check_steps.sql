@@ -17,7 +17,7 @@ BEGIN
             v_place, p_steps -> v_number - 1,
             '{from, unit_price}', '{per, increment}', p_positive => '{per, increment}'
         );
-        v_from := billing.read_amount(p_steps -> v_number - 1 -> 'from');
+        v_from := billing.amount_of(p_steps -> v_number - 1 -> 'from');
         IF v_number = 1 AND v_from <> 0 THEN
             PERFORM billing.refuse_terms(format('%s: from is %s.', v_place, v_from), 'The first step begins at 0.');
         ELSIF v_from <= v_from_before THEN

@@ -40,7 +40,7 @@ BEGIN
             PERFORM billing.check_amounts(
                 'terms', p_terms, '{rate}', '{fixed_fee, free_events, free_amount}', '{minimum, maximum}'
             );
-            IF scale(trim_scale(billing.read_amount(p_terms -> 'free_events'))) > 0 THEN
+            IF scale(trim_scale(billing.amount_of(p_terms -> 'free_events'))) > 0 THEN
                 PERFORM billing.refuse_terms(
                     format('terms: free_events is %s.', p_terms -> 'free_events'), 'It is a whole number.'
                 );
@@ -54,7 +54,7 @@ BEGIN
             );
     END CASE;
 
-    IF billing.read_amount(p_terms -> v_most) < billing.read_amount(p_terms -> v_least) THEN
+    IF billing.amount_of(p_terms -> v_most) < billing.amount_of(p_terms -> v_least) THEN
         PERFORM billing.refuse_terms(
             format('terms: %s is %s, and %s is %s.', v_least, p_terms ->> v_least, v_most, p_terms ->> v_most),
             'The most that it costs is not below the least.'

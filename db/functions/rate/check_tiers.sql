@@ -16,7 +16,7 @@ BEGIN
     FOR v_number IN 1 .. jsonb_array_length(p_tiers) LOOP
         v_place := format('tier %s', v_number);
         PERFORM billing.check_amounts(v_place, p_tiers -> v_number - 1, v_required, '{flat_fee}', '{up_to}', '{up_to}');
-        v_up_to := billing.read_amount(p_tiers -> v_number - 1 -> 'up_to');
+        v_up_to := billing.amount_of(p_tiers -> v_number - 1 -> 'up_to');
         v_is_last := v_number = jsonb_array_length(p_tiers);
         IF v_is_last AND v_up_to IS NOT NULL THEN
             PERFORM billing.refuse_terms(

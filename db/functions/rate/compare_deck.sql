@@ -99,7 +99,7 @@ BEGIN
         LEFT JOIN bands AS s ON s.prefix = b.prefix
     ),
     card AS MATERIALIZED (
-        SELECT *
+        SELECT r AS rate, r.*
         FROM billing.pricing_rates AS r
         WHERE r.card = v_card
             AND r.channel = p_channel
@@ -107,53 +107,64 @@ BEGIN
             AND r.is_active
             AND (r.effective_until IS NULL OR r.effective_until > p_effective_from)
     ),
-    paired AS (
+    paired AS MATERIALIZED (
         SELECT
             COALESCE(d.prefix, c.prefix) AS prefix,
             d.line,
             d.unit_price AS new_price,
-            c AS old_rate,
+            c.rate AS old_rate,
             c.id AS rate_id,
             c.effective_from AS since,
             c.effective_until AS until,
+            c.effective_until IS NULL AND c.calendar_id IS NULL AND d.calendar_id IS NULL AND c.currency = p_currency
+                AND (c.unit_price, c.initial_increment, c.billing_increment, c.connection_fee, c.minimum_charge)
+                = (d.unit_price, d.initial_increment, d.billing_increment, d.connection_fee, d.minimum_charge) AS is_same,
             COALESCE(billing.is_deck_rate(c.charge_model, c.terms), true) AS is_deck_rate,
-            CASE WHEN d.prefix IS NOT NULL THEN jsonb_populate_record(
+            d.initial_increment, d.billing_increment, d.connection_fee, d.minimum_charge, d.terms, d.description, d.calendar_id
+        FROM deck AS d
+        FULL JOIN (SELECT * FROM card WHERE effective_from <= p_effective_from) AS c ON c.prefix = d.prefix
+    ),
+    written AS MATERIALIZED (
+        SELECT
+            p.*,
+            CASE WHEN p.line IS NOT NULL AND p.is_same IS NOT TRUE THEN jsonb_populate_record(
                 NULL::billing.pricing_rates,
                 jsonb_build_object(
                     'plan_id', CASE WHEN v_card < 0 THEN -v_card END,
                     'tenant_id', CASE WHEN v_card > 0 THEN v_card END,
                     'channel', p_channel,
                     'resource_type', p_resource_type,
-                    'prefix', d.prefix,
-                    'unit_price', d.unit_price,
-                    'initial_increment', d.initial_increment,
-                    'billing_increment', d.billing_increment,
-                    'connection_fee', d.connection_fee,
-                    'minimum_charge', d.minimum_charge,
+                    'prefix', p.prefix,
+                    'unit_price', p.new_price,
+                    'initial_increment', p.initial_increment,
+                    'billing_increment', p.billing_increment,
+                    'connection_fee', p.connection_fee,
+                    'minimum_charge', p.minimum_charge,
                     'charge_model', 'per_unit',
-                    'terms', d.terms,
+                    'terms', p.terms,
                     'currency', p_currency,
                     'effective_from', p_effective_from,
                     'is_active', true,
-                    'description', d.description,
-                    'calendar_id', d.calendar_id
+                    'description', p.description,
+                    'calendar_id', p.calendar_id
                 )
             ) END AS new_rate
-        FROM deck AS d
-        FULL JOIN (SELECT * FROM card WHERE effective_from <= p_effective_from) AS c ON c.prefix = d.prefix
+        FROM paired AS p
     ),
-    compared AS (
+    compared AS MATERIALIZED (
         SELECT
             p.*,
             CASE
                 WHEN p.rate_id IS NULL OR p.line IS NULL THEN NULL
+                -- Most lines of most decks: nothing to describe.
+                WHEN p.is_same THEN ''
                 ELSE concat_ws(
                     '; ',
                     billing.describe_rate_change(p.old_rate, p.new_rate),
                     CASE WHEN p.until IS NOT NULL THEN format('it was to end at %s', p.until) END
                 )
             END AS change
-        FROM paired AS p
+        FROM written AS p
     )
     SELECT
         CASE
@@ -214,4 +225,4 @@ plan:NAME, tenant:ID). action: added; changed and ended (the price in force ends
 (a line that cannot be taken, with reason; what it names stays as it is); conflict (a price begins then or later, which
 the deck would contradict); withdrawn (with p_replace_future: such a price, not begun yet). A deck is a whole: what it
 leaves out is ended, unless p_keep_missing. rate_id: the price that changes or stands in the way; new_rate: the one to
-write. Prices in major units of p_currency, per unit of the resource.';
+write, NULL: none. Prices in major units of p_currency, per unit of the resource.';

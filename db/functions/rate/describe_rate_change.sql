@@ -1,11 +1,12 @@
 -- rate: what differs between two prices, for people.
 CREATE OR REPLACE FUNCTION billing.describe_rate_change(p_old billing.pricing_rates, p_new billing.pricing_rates)
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 AS $$
-    SELECT NULLIF(concat_ws(
+BEGIN
+    RETURN NULLIF(concat_ws(
         '; ',
         CASE WHEN p_old.unit_price <> p_new.unit_price
             THEN format('unit_price %s to %s', trim_scale(p_old.unit_price), trim_scale(p_new.unit_price)) END,
@@ -25,6 +26,7 @@ AS $$
         CASE WHEN p_old.calendar_id IS DISTINCT FROM p_new.calendar_id THEN 'another calendar' END,
         CASE
             WHEN p_old.terms - 'bands' <> p_new.terms - 'bands' THEN 'terms'
+            WHEN p_old.terms = '{}' AND p_new.terms = '{}' THEN NULL
             WHEN billing.full_bands(
                     p_old.terms, p_old.unit_price, p_old.initial_increment, p_old.billing_increment, p_old.connection_fee
                 ) IS DISTINCT FROM billing.full_bands(
@@ -33,6 +35,7 @@ AS $$
                 THEN 'prices of bands'
         END
     ), '');
+END;
 $$;
 
 COMMENT ON FUNCTION billing.describe_rate_change IS

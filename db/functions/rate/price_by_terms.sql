@@ -45,10 +45,9 @@ BEGIN
     ELSIF billed = 0 THEN
         total_cost := 0;
     ELSE
-        -- Rounded as cost_per_unit rounds.
         total_cost := round(
             LEAST(
-                GREATEST(v_cost * 1.00000000000000 / v_per, v_rate.minimum_charge),
+                GREATEST(billing.round_quotient(v_cost, v_per), v_rate.minimum_charge),
                 (v_rate.terms ->> 'maximum_charge')::numeric
             ),
             10
