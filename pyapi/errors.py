@@ -109,7 +109,7 @@ class BadArgumentError(UsageError):
 
 
 class RateInForceError(UsageError):
-    """A price that has begun is history: it is ended and followed by another, never changed."""
+    """A price that has begun, or its calendar, is history: followed by another, never changed."""
 
     sqlstate = "UB013"
 

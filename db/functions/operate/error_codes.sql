@@ -14,7 +14,7 @@ FROM (VALUES
     ('UB010', 'two rates in force at one time'),
     ('UB011', 'no such row, table or resource to record'),
     ('UB012', 'bad argument'),
-    ('UB013', 'a price that has begun cannot be changed'),
+    ('UB013', 'a price that has begun, or its calendar, cannot be changed'),
     ('UB014', 'an append-only table cannot be changed')
 ) AS codes (sqlstate, meaning);
 
