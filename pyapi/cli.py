@@ -9,13 +9,16 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
 import click
+from psycopg import IsolationLevel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,20 +29,26 @@ from pyapi.client import (
     Balance,
     CallQuote,
     Client,
+    Explanation,
     Housekeeping,
     Invoice,
     InvoiceLine,
     InvoiceWithLines,
     Quote,
+    ReratedCharge,
+    SimulatedLine,
     Usage,
     UsageBucket,
     Violation,
 )
+from pyapi.connection import connect
 from pyapi.errors import DatabaseUnavailableError, UsageError
 
 VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
 FORMATS = ("table", "json", "csv")
+ELSEWHERE = {"rates": "pyapi.rates"}
+"""Commands in modules of their own, which import this one."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -110,7 +119,16 @@ def _format_option(command: Command) -> Command:
 
 
 class _Group(click.Group):
-    """A group whose commands fail in one line."""
+    """A group whose commands fail in one line; those of ELSEWHERE are loaded when asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), *ELSEWHERE])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in ELSEWHERE:
+            command: click.Command = getattr(import_module(ELSEWHERE[name]), name)
+            return command
+        return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -223,6 +241,12 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("unit_price", money, "unit price"),
         Column("amount", money, total=True),
     ),
+    Explanation: (
+        Column("step", number),
+        Column("subject"),
+        Column("detail"),
+        Column("amount", money),
+    ),
     Backfill: (
         Column("source_table", title="table"),
         Column("scanned", number, total=True),
@@ -231,6 +255,29 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("unrated", number, total=True),
     ),
     Housekeeping: (Column("task"), Column("done", number)),
+    SimulatedLine: (
+        Column("tenant_id", "{}".format, "tenant"),
+        Column("period_start", title="period from"),
+        Column("kind"),
+        Column("description"),
+        Column("quantity", quantity),
+        Column("unit_price", money, "unit price"),
+        Column("amount", money),
+        Column("currency"),
+    ),
+    ReratedCharge: (
+        Column("tenant_id", "{}".format, "tenant"),
+        Column("record_id", "{}".format, "record"),
+        Column("usage_date", title="day"),
+        Column("channel"),
+        Column("resource_type", title="resource"),
+        Column("quantity", quantity),
+        Column("old_cost", money, "old cost"),
+        Column("new_cost", money, "new cost"),
+        Column("difference", money),
+        Column("problem"),
+        Column("new_record_id", "{}".format, "new record"),
+    ),
     Violation: (Column("check_name", title="check"), Column("subject"), Column("detail")),
 }
 
@@ -312,6 +359,24 @@ def decimal(value: str | Decimal) -> Decimal:
     return result
 
 
+def instant(value: str | datetime) -> datetime:
+    """Parse a day, or an instant with its offset from UTC. Raises click.BadParameter."""
+    if isinstance(value, datetime):
+        return value
+    result: datetime | None
+    try:
+        result = format_instant(date.fromisoformat(value))
+    except ValueError:
+        try:
+            result = datetime.fromisoformat(value)
+        except ValueError:
+            result = None
+    if result is None or result.tzinfo is None:
+        expected = "a day as in 2025-11-30 nor an instant as in 2025-11-30T18:00+01:00"
+        raise click.BadParameter(f"{value!r} is neither {expected}")
+    return result
+
+
 def format_instant(of: date | None) -> datetime | None:
     """Return an instant that falls on this day from Hawaii to New Zealand, tenants' zones unknown.
 
@@ -327,6 +392,15 @@ def _today() -> date:
 
 def _client() -> Client:
     return Client(_settings().conninfo())
+
+
+@contextmanager
+def _client_of_one_instant() -> Iterator[Client]:
+    """Yield a client to which now is always the same, and the prices too."""
+    with connect(_settings().conninfo()) as connection:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            yield Client(connection)
 
 
 # Commands
@@ -474,7 +548,9 @@ _BALANCE = fields(Balance)
 @click.option("--resource", default="message", show_default=True, help="The resource type.")
 @click.option("--quantity", type=decimal, default="1", show_default=True)
 @click.option("--to", "destination", help="The number or address that it goes to.")
-@click.option("--at", type=day, help="At the prices of this day; default today.")
+@click.option(
+    "--at", type=instant, help="A day, or an instant as in 2025-11-30T18:00+01:00; default now."
+)
 @_database_option
 @_format_option
 def quote(
@@ -485,32 +561,52 @@ def quote(
     resource: str,
     quantity: Decimal,
     destination: str | None,
-    at: date | None,
+    at: datetime | None,
 ) -> None:
-    """Show what a call, or a quantity of something else, would cost."""
+    """Show what a call, or a quantity of something else, would cost, and why."""
     found: Quote
     if channel is not None:
         if seconds is not None:
             raise click.UsageError("--seconds is for calls: use it without --channel")
-        with _client() as client:
-            found = client.quote(
-                tenant_id, channel, resource, quantity, destination or to_number, format_instant(at)
-            )
+        asked = tenant_id, channel, resource, quantity, destination or to_number, at
+        with _client_of_one_instant() as client:
+            found = client.quote(*asked)
+            why = client.explain_quote(*asked)
         title = f"{number(quantity)} {channel} {resource} for tenant {tenant_id}"
     else:
         if to_number is None or seconds is None:
             raise click.UsageError("a call needs TO_NUMBER and --seconds, all else --channel")
-        with _client() as client:
-            found = client.quote_call(tenant_id, to_number, seconds, format_instant(at))
+        with _client_of_one_instant() as client:
+            found = client.quote_call(tenant_id, to_number, seconds, at)
+            why = client.explain_quote_call(tenant_id, to_number, seconds, at)
         title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
     shown = [
-        ("billed quantity", number(found.billed_quantity)),
+        ("billed quantity", number(round(found.billed_quantity, 4))),
         ("unit cost", money(found.unit_cost, found.currency)),
         ("total cost", money(found.total_cost, found.currency)),
     ]
     if isinstance(found, CallQuote):
         shown.insert(0, ("billed seconds", number(found.billed_seconds)))
-    _print_one(asdict(found), title, shown)
+    rows = [asdict(row) for row in why]
+    if _settings().format == "csv":
+        # One row as ever: the explanation, which has rows of its own, is JSON in its last field.
+        _print_one(asdict(found) | {"explanation": json.dumps(_plain(rows))}, title, shown)
+    else:
+        _print_one(asdict(found) | {"explanation": rows}, title, shown)
+    if _settings().format == "table":
+        print_titled("Why", make_table(COLUMNS[Explanation], why))
+
+
+@main.command()
+@click.argument("record_id", type=ID)
+@click.option("--tenant", "tenant_id", type=ID, help="Whose record it is: found faster.")
+@_database_option
+@_format_option
+def explain(record_id: int, tenant_id: int | None) -> None:
+    """Show why a usage record costs what it costs."""
+    with _client() as client:
+        why = client.explain_rating(record_id, tenant_id)
+    _print_rows(Explanation, why, f"Why record {record_id} costs what it costs", "")
 
 
 @main.command()
@@ -550,6 +646,85 @@ def backfill(start: date, end: date) -> None:
 
 
 @main.command()
+@click.option("--plan", metavar="NAME", required=True, help="As billing.pricing_plans names it.")
+@click.option("--tenant", "tenant_id", type=ID, help="Default: every tenant in its currency.")
+@click.option("--from", "start", type=day, required=True, help="A day of the first period.")
+@click.option("--to", "end", type=day, required=True, help="A day of the last period.")
+@_database_option
+@_format_option
+def simulate(plan: str, tenant_id: int | None, start: date, end: date) -> None:
+    """Show what the real usage of whole billing periods would have cost on a plan."""
+    with _client() as client:
+        lines = client.simulate_plan(plan, start, end, tenant_id)
+    title = f"Invoices on plan {plan}, periods from {start} to {end}"
+    _print_rows(SimulatedLine, lines, title, "nothing to pay")
+    if lines and _settings().format == "table":
+        for currency in sorted({line.currency for line in lines}):
+            amounts = (line.amount for line in lines if line.currency == currency)
+            make_console().print(f"total {money(sum(amounts, Decimal()), currency)}")
+
+
+@main.group()
+def rerate() -> None:
+    """Charge usage by the prices entered since: propose, show, apply."""
+
+
+PROPOSAL = click.argument("proposal_id", type=ID)
+
+
+@rerate.command()
+@click.option("--from", "start", type=day, required=True, help="The first day.")
+@click.option("--to", "end", type=day, required=True, help="The last day, included.")
+@click.option("--tenant", "tenant_id", type=ID, help="Default: every tenant.")
+@_database_option
+@_format_option
+def propose(start: date, end: date, tenant_id: int | None) -> None:
+    """Keep what would change as a proposal; no charge is touched."""
+    with _client() as client:
+        proposal_id = client.propose_rerating(start, end, tenant_id)
+        charges = client.rerating(proposal_id)
+    difference = sum((charge.difference or Decimal() for charge in charges), Decimal())
+    unpriced = sum(charge.problem is not None for charge in charges)
+    values = {
+        "proposal_id": proposal_id,
+        "charges": len(charges) - unpriced,
+        "without_price": unpriced,
+        "difference": difference,
+    }
+    shown = [
+        ("charges that change", number(len(charges) - unpriced)),
+        ("charges without a price", number(unpriced)),
+        ("difference, without prices of periods", money(difference)),
+    ]
+    _print_one(values, f"Re-rating proposal {proposal_id}", shown)
+
+
+@rerate.command()
+@PROPOSAL
+@_database_option
+@_format_option
+def show(proposal_id: int) -> None:
+    """Show the charges of a proposal, old and new."""
+    with _client() as client:
+        charges = client.rerating(proposal_id)
+    title = f"Re-rating proposal {proposal_id}"
+    _print_rows(ReratedCharge, charges, title, "nothing changes")
+
+
+@rerate.command()
+@PROPOSAL
+@_database_option
+@_format_option
+def apply(proposal_id: int) -> None:
+    """Replace the charges of a proposal; twice is once."""
+    with _client() as client:
+        replaced = client.apply_rerating(proposal_id)
+    values = {"proposal_id": proposal_id, "replaced": replaced}
+    title = f"Re-rating proposal {proposal_id}"
+    _print_one(values, title, [("charges replaced", number(replaced))])
+
+
+@main.command()
 @click.option("--drop-data", is_flag=True, help="Also drop all records, prices and invoices.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_database_option
@@ -563,4 +738,6 @@ def uninstall(drop_data: bool, yes: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from pyapi import cli  # Not this copy of the module, which other modules do not know.
+
+    cli.main()

@@ -7,7 +7,7 @@ with a time zone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -85,6 +85,19 @@ class CallQuote(Quote):
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """A row of why something costs what it costs: what it adds, None where it is no amount.
+
+    The amounts of all rows before the last add up to the last, the total.
+    """
+
+    step: int
+    subject: str
+    detail: str
+    amount: Decimal | None
+
+
+@dataclass(frozen=True)
 class Invoice:
     """An invoice's header; status is draft, pending, paid, overdue or void."""
 
@@ -149,12 +162,126 @@ class Housekeeping:
 
 
 @dataclass(frozen=True)
+class SimulatedLine:
+    """One line of the invoice that a tenant would have had for a period on another plan."""
+
+    tenant_id: int
+    period_start: date
+    kind: str
+    channel: str | None
+    resource_type: str | None
+    description: str
+    quantity: Decimal
+    unit_price: Decimal | None
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class ReratedCharge:
+    """A charge that a re-rating changes; problem says why there is no new price, else None."""
+
+    tenant_id: int
+    record_id: int
+    usage_date: date
+    channel: str | None
+    resource_type: str | None
+    resource_id: str | None
+    quantity: Decimal | None
+    old_rate_id: int
+    new_rate_id: int | None
+    old_cost: Decimal
+    new_cost: Decimal | None
+    difference: Decimal | None
+    problem: str | None
+    new_record_id: int | None
+
+
+@dataclass(frozen=True)
 class Violation:
     """One invariant that does not hold."""
 
     check_name: str
     subject: str
     detail: str
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A price on a rate card, as billing.pricing_rates has it."""
+
+    id: int
+    channel: str
+    resource_type: str
+    prefix: str
+    unit_price: Decimal
+    connection_fee: Decimal
+    initial_increment: Decimal
+    billing_increment: Decimal
+    minimum_charge: Decimal
+    charge_model: str
+    currency: str
+    effective_from: datetime
+    effective_until: datetime | None
+    description: str | None
+
+
+@dataclass(frozen=True)
+class RateChange:
+    """What a line of a rate deck changes, or what becomes of a price that the deck leaves out.
+
+    action: added, changed, unchanged, ended, rejected, conflict or withdrawn.
+    """
+
+    action: str
+    line: int | None
+    prefix: str | None
+    old_price: Decimal | None
+    new_price: Decimal | None
+    reason: str | None
+    rate_id: int | None
+
+
+@dataclass(frozen=True)
+class DeckRate:
+    """A price as a line of a rate deck; prefix ``*`` is every destination."""
+
+    prefix: str
+    band: str
+    unit_price: Decimal
+    connection_fee: Decimal
+    initial_increment: Decimal
+    billing_increment: Decimal
+    minimum_charge: Decimal
+    description: str | None
+
+
+@dataclass(frozen=True)
+class RateDifference:
+    """A price that differs between two instants: added, changed or ended."""
+
+    action: str
+    channel: str
+    resource_type: str
+    prefix: str
+    old_price: Decimal | None
+    new_price: Decimal | None
+    reason: str | None
+    old_rate_id: int | None
+    new_rate_id: int | None
+
+
+@dataclass(frozen=True)
+class RateGap:
+    """A time in which a prefix that had a price has none; steps_in: the shorter one that holds."""
+
+    channel: str
+    resource_type: str
+    prefix: str
+    gap_from: datetime
+    gap_until: datetime | None
+    steps_in: str | None
+    rate_id: int | None
 
 
 Row = TypeVar("Row")
@@ -257,6 +384,49 @@ class Client:
             p_at=at,
         )
 
+    def explain_quote(
+        self,
+        tenant_id: int,
+        channel: str,
+        resource_type: str,
+        quantity: Number,
+        destination: str | None = None,
+        at: datetime | None = None,
+    ) -> list[Explanation]:
+        """Return why a quantity would cost what quote says, in rows to be read in order."""
+        return self._all(
+            Explanation,
+            "explain_quote",
+            p_tenant_id=tenant_id,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_quantity=_exact(quantity),
+            p_destination=destination,
+            p_at=at,
+        )
+
+    def explain_quote_call(
+        self, tenant_id: int, to_number: str, seconds: Number, at: datetime | None = None
+    ) -> list[Explanation]:
+        """Return why a call would cost what quote_call says, in rows to be read in order."""
+        return self._all(
+            Explanation,
+            "explain_quote_call",
+            p_tenant_id=tenant_id,
+            p_to_number=to_number,
+            p_seconds=_exact(seconds),
+            p_at=at,
+        )
+
+    def explain_rating(self, record_id: int, tenant_id: int | None = None) -> list[Explanation]:
+        """Return why a usage record costs what it costs, in rows to be read in order.
+
+        Without its tenant, the record is looked for in all months. Raises UnknownSourceError.
+        """
+        return self._all(
+            Explanation, "explain_rating", p_record_id=record_id, p_tenant_id=tenant_id
+        )
+
     def invoices(self, tenant_id: int, status: str | None = None, limit: int = 50) -> list[Invoice]:
         """Return the tenant's latest invoices, of one status or of all."""
         return self._all(
@@ -269,11 +439,144 @@ class Client:
         lines = self._all(InvoiceLine, "get_invoice_lines", p_invoice_id=invoice_id)
         return InvoiceWithLines(**vars(header), lines=tuple(lines))
 
+    def simulate_plan(
+        self, plan: str, start: date, end: date, tenant_id: int | None = None
+    ) -> list[SimulatedLine]:
+        """Return what the usage of the periods that start to end touch would cost on a plan.
+
+        tenant_id: None for every tenant in the plan's currency.
+        """
+        call = "simulate_plan(%(tenant)s, %(plan)s, %(start)s, %(end)s)"
+        columns = ", ".join(field.name for field in fields(SimulatedLine))
+        return self._execute(
+            f"SELECT {columns} FROM billing.{call}",
+            {"tenant": tenant_id, "plan": plan, "start": start, "end": end},
+            class_row(SimulatedLine),
+        )
+
+    def rerating(self, proposal_id: int) -> list[ReratedCharge]:
+        """Return each charge that a re-rating changes, and its new record once applied."""
+        return self._all(ReratedCharge, "get_rerating", p_proposal_id=proposal_id)
+
     def verify(self) -> list[Violation]:
         """Return every invariant that does not hold: an empty list is a healthy database."""
         return self._all(Violation, "verify")
 
+    def rates(
+        self,
+        card: str,
+        channel: str | None = None,
+        resource_type: str | None = None,
+        prefix: str | None = None,
+        at: datetime | None = None,
+    ) -> list[Rate]:
+        """Return the prices in force, by default now, on a card: default, plan:NAME, tenant:ID."""
+        return self._all(
+            Rate,
+            "list_rates",
+            p_card=card,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_prefix=prefix,
+            p_at=at,
+        )
+
+    def export_deck(
+        self, card: str, channel: str, resource_type: str, at: datetime | None = None
+    ) -> list[DeckRate]:
+        """Return the prices in force, by default now, as import_deck takes them."""
+        return self._all(
+            DeckRate,
+            "export_deck",
+            p_card=card,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_at=at,
+        )
+
+    def rate_differences(
+        self,
+        card: str,
+        start: datetime,
+        end: datetime,
+        channel: str | None = None,
+        resource_type: str | None = None,
+    ) -> list[RateDifference]:
+        """Return how the prices of a card in force at end differ from those at start."""
+        return self._all(
+            RateDifference,
+            "diff_rates",
+            p_card=card,
+            p_from=start,
+            p_to=end,
+            p_channel=channel,
+            p_resource_type=resource_type,
+        )
+
+    def rate_gaps(
+        self,
+        card: str,
+        channel: str | None = None,
+        resource_type: str | None = None,
+        since: datetime | None = None,
+    ) -> list[RateGap]:
+        """Return when prefixes of a card had no price of their own, though they had one before."""
+        return self._all(
+            RateGap,
+            "find_rate_gaps",
+            p_card=card,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_since=since,
+        )
+
+    def compare_deck(
+        self,
+        lines: Sequence[Mapping[str, Any]],
+        card: str,
+        channel: str,
+        resource_type: str,
+        effective_from: datetime,
+        **options: Any,
+    ) -> list[RateChange]:
+        """Return what a deck would change; options are billing.compare_deck's, without ``p_``."""
+        return self._all(
+            RateChange,
+            "compare_deck",
+            p_lines=Jsonb(lines),
+            p_card=card,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_effective_from=effective_from,
+            **{f"p_{name}": value for name, value in options.items()},
+        )
+
     # Writing; each safe to repeat
+
+    def import_deck(
+        self,
+        lines: Sequence[Mapping[str, Any]],
+        card: str,
+        channel: str,
+        resource_type: str,
+        effective_from: datetime,
+        **options: Any,
+    ) -> list[RateChange]:
+        """Put a deck in force and return what changed; options are billing.import_deck's.
+
+        Raises BadTermsError for bad lines and OverlappingRateError for prices that begin later;
+        nothing is written then, and compare_deck lists them all.
+        """
+        return self._all(
+            RateChange,
+            "import_deck",
+            p_lines=Jsonb(lines),
+            p_card=card,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_effective_from=effective_from,
+            **{f"p_{name}": value for name, value in options.items()},
+        )
 
     def record_usage(
         self,
@@ -328,6 +631,14 @@ class Client:
         return int(
             self._scalar("generate_invoice", p_tenant_id=tenant_id, p_period_start=period_start)
         )
+
+    def propose_rerating(self, start: date, end: date, tenant_id: int | None = None) -> int:
+        """Keep what the prices entered by now would change in those days; the proposal's id."""
+        return int(self._scalar("propose_rerating", p_from=start, p_to=end, p_tenant_id=tenant_id))
+
+    def apply_rerating(self, proposal_id: int) -> int:
+        """Replace the charges of a proposal, once, and return how many they are."""
+        return int(self._scalar("apply_rerating", p_proposal_id=proposal_id))
 
     def backfill(self, start: date, end: date) -> list[Backfill]:
         """Bring to account the rows of existing days, start to end, both included.

@@ -169,7 +169,13 @@ def complete(db: Connection, rng: random.Random, calls: list[Call]) -> None:
         for call in calls:
             call.completed = True
         for call in rng.sample(calls, len(calls) // 5):
-            if rng.random() < 0.5:
+            if (how := rng.random()) < 0.3:  # Another band of the same day, perhaps.
+                call.at = call.at.replace(hour=rng.randrange(24))
+                change = "initiated_at = %s"
+                cursor.execute(
+                    f"UPDATE calls SET {change} WHERE id = %s".encode(), [call.at, call.id]
+                )
+            elif how < 0.6:
                 call.seconds = rng.randrange(1, 600)
                 change = "duration_seconds = %s"
                 cursor.execute(

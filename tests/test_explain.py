@@ -1,4 +1,4 @@
-"""Explanations: a reader who knows nothing but the rows reckons the price again, digit for digit."""
+"""Explanations: a reader with nothing but the rows reckons the price again, digit for digit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from psycopg import Connection
@@ -21,7 +20,7 @@ from test_real_cdrs import FIXTURES, real_deck
 
 from pyapi import Client, Explanation, UnknownSourceError, cli
 
-QUOTES = 4_000
+QUOTES = 3_000
 HISTORIES = 600
 PLACES = 10**10
 NUMBER = r"(\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?)"
@@ -54,14 +53,16 @@ def find(pattern: str, text: str) -> list[Fraction]:
 
 def reckon_increments(text: str) -> None:
     """30/18: 40 s are billed as 30 + 1 x 18 = 48 s."""
-    if "x" in text:
-        least, step, measured, count, billed = find(
-            rf"{NUMBER}/{NUMBER}: {NUMBER} s are billed as (?:\S+ \+ )?(\d+) x \S+ = {NUMBER} s",
-            text,
+    shape = r"([\d.]+)/([\d.]+): ([\d.]+) s are billed as (?:([\d.]+) \+ )?(\d+) x \2 = ([\d.]+) s"
+    if " x " in text:
+        found = re.search(shape, text)
+        assert found, text
+        least, step, measured, first, count, billed = (
+            Fraction(item or 0) for item in found.groups()
         )
-        assert billed == least + count * step
+        assert first == least
+        assert billed == first + count * step
         assert billed - step < measured <= billed
-        assert (f"as {text.split('/')[0].split()[-1]} +" in text) == (least > 0)
 
 
 def reckon_charge(rows: Rows) -> Fraction:
@@ -103,7 +104,7 @@ def reckon_charge(rows: Rows) -> Fraction:
 
 
 def reckon_period(rows: Rows) -> Fraction:
-    """What a quantity adds to its period, from the words alone; the rest of it is taken as given."""
+    """What a quantity adds to its period, from the words alone; the rest of it is given."""
     exact = Fraction(0)
     for row in rows:
         if row.subject.startswith("tier"):
@@ -154,13 +155,9 @@ def amount(rng: random.Random) -> str:
 def random_terms(rng: random.Random, model: str) -> dict[str, Any]:
     if model == "stepped":
         starts = [0, *sorted(rng.sample(range(1, 200), rng.randrange(3)))]
-        steps = [
-            {
-                "from": start,
-                "unit_price": amount(rng),
-                "per": rng.choice((1, 60, 7)),
-                "increment": rng.choice((0, 1, 6, 60)),
-            }
+        steps: list[dict[str, Any]] = [
+            {"from": start, "unit_price": amount(rng), "per": rng.choice((1, 60, 7))}
+            | rng.choice(({}, {"increment": 1}, {"increment": 6}, {"increment": 60}))
             for start in starts
         ]
         return {"connection_fee": rng.choice((0, "0.05")), "steps": steps}
@@ -194,16 +191,18 @@ def insert_rates(db: Connection, rng: random.Random) -> list[str]:
         "INSERT INTO calendar_bands (calendar_id, band, weekday, from_time, until_time)"
         " SELECT 1, 'peak', day, '08:00', '18:00' FROM generate_series(1, 5) AS day"
     )
-    prefixes = ["".join(rng.choice("123") for _ in range(rng.randrange(1, 6))) for _ in range(150)]
+    digits = (rng.choices("123", k=rng.randrange(1, 6)) for _ in range(250))
+    prefixes = sorted({"".join(some) for some in digits})
     for prefix in prefixes:
         model = rng.choice(("per_unit", "per_unit", "per_unit", "stepped", *PERIODS))
         row: dict[str, Any] = {"prefix": prefix, "charge_model": model}
         row["channel"], row["resource_type"] = rng.choice((("voice", "minute"), ("sms", "message")))
-        row["currency"] = rng.choice(("USD",) * 9 + ("EUR",))
         row["effective_from"] = rng.choice(("2020-01-01+00", "2025-11-12+00"))
         row["effective_until"] = rng.choice((None, None, "2025-11-20+00"))
         row["description"] = rng.choice((None, f"To {prefix}"))
         row |= rng.choice(({}, {"plan_id": 4}, {"tenant_id": 1}, {"tenant_id": 2}))
+        if "plan_id" in row or "tenant_id" in row:
+            row["currency"] = rng.choice(("USD",) * 9 + ("EUR",))
         terms: dict[str, Any] = {}
         if model == "per_unit":
             row["unit_price"] = amount(rng)
@@ -224,10 +223,7 @@ def insert_rates(db: Connection, rng: random.Random) -> list[str]:
         row["terms"] = json.dumps(terms)
         names = ", ".join(row)
         values = ", ".join(f"%({name})s" for name in row)
-        try:
-            db.execute(f"INSERT INTO pricing_rates ({names}) VALUES ({values})".encode(), row)
-        except psycopg.Error as error:
-            assert error.sqlstate == "UB010"  # Two in force at one time: the first stays.
+        db.execute(f"INSERT INTO pricing_rates ({names}) VALUES ({values})".encode(), row)
     return prefixes
 
 
@@ -306,7 +302,7 @@ def test_what_the_rows_of_a_quote_say_comes_to_the_quote(db: Connection) -> None
 
 
 def test_records_of_every_kind_are_explained_to_their_cost(db: Connection) -> None:
-    """Calls completed, corrected, redirected and failed; usage by hand; prices changed afterwards."""
+    """Calls completed, corrected, redirected, failed; usage by hand; prices changed since."""
     rng = random.Random(8)
     insert_tenants(db)
     prefixes = insert_rates(db, rng)
@@ -314,7 +310,7 @@ def test_records_of_every_kind_are_explained_to_their_cost(db: Connection) -> No
         values = [call, rng.choice((1, 2)), number(rng, prefixes), instant(rng), seconds(rng) + 1]
         db.execute(
             "INSERT INTO calls (id, tenant_id, direction, status, to_number, answered_at,"
-            " billable_seconds) VALUES (%s, %s, 'outbound', 'completed', %s, %s, ceil(%s::numeric))",
+            " billable_seconds) VALUES (%s, %s, 'outbound', 'completed', %s, %s, round(%s))",
             values,
         )
         if call % 3 == 0:
@@ -369,8 +365,8 @@ def test_a_record_adds_to_its_period_what_the_quote_before_it_said(db: Connectio
     insert_tenants(db)
     terms = {"tiers": [{"up_to": 10, "unit_price": "0.07"}, {"up_to": None, "unit_price": "0.03"}]}
     db.execute(
-        "INSERT INTO pricing_rates (channel, resource_type, prefix, charge_model, terms, effective_from)"
-        " VALUES ('voice', 'minute', '49', 'graduated', %s, '2020-01-01+00')",
+        "INSERT INTO pricing_rates (channel, resource_type, prefix, charge_model, terms,"
+        " effective_from) VALUES ('voice', 'minute', '49', 'graduated', %s, '2020-01-01+00')",
         [json.dumps(terms)],
     )
     client = Client(db)
@@ -387,7 +383,9 @@ def test_a_record_adds_to_its_period_what_the_quote_before_it_said(db: Connectio
 def test_a_call_under_a_real_deck_is_explained_by_its_longest_prefix(db: Connection) -> None:
     if not (FIXTURES / "rate_decks").is_dir():
         pytest.skip("needs ../shared/fixtures/rate_decks, which is not part of the project")
-    deck = {price.prefix: price for price in real_deck()}
+    # The 1,724 prefixes that begin with 4, up to 12 digits long.
+    deck = {price.prefix: price for price in real_deck() if price.prefix.startswith("4")}
+    assert len(deck) > 1_000
     insert_tenants(db)
     insert_deck(
         db,

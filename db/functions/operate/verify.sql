@@ -199,8 +199,10 @@ BEGIN
                 AND p.lo = r.prefix
                 AND p.valid_from = r.effective_from
                 AND p.rate_id = r.id
-                AND (p.currency, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge)
-                    = (r.currency, r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge)
+                AND (p.currency, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge,
+                    p.by_terms)
+                    = (r.currency, r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge,
+                    billing.is_by_terms(r.charge_model, r.terms))
         );
 
     RETURN QUERY

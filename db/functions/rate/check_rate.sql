@@ -68,15 +68,19 @@ BEGIN
     IF NEW.is_active THEN
         SELECT *
         INTO v_other
-        FROM billing.pricing_rates AS r
-        WHERE r.card = COALESCE(NEW.tenant_id, -NEW.plan_id, 0)
-            AND r.channel = NEW.channel
-            AND r.resource_type = NEW.resource_type
-            AND r.prefix = NEW.prefix
-            AND r.is_active
+        FROM (
+            -- OFFSET 0 keeps the planner to the index by prefix: most rates of a deck have their time in common.
+            SELECT *
+            FROM billing.pricing_rates AS x
+            WHERE x.card = COALESCE(NEW.tenant_id, -NEW.plan_id, 0)
+                AND x.channel = NEW.channel
+                AND x.resource_type = NEW.resource_type
+                AND x.prefix = NEW.prefix
+            OFFSET 0
+        ) AS r
+        WHERE r.is_active
             AND r.id <> NEW.id
-            -- IS TRUE keeps the planner from looking by time, which most rates of a deck have in common.
-            AND (tstzrange(r.effective_from, r.effective_until) && tstzrange(NEW.effective_from, NEW.effective_until)) IS TRUE
+            AND tstzrange(r.effective_from, r.effective_until) && tstzrange(NEW.effective_from, NEW.effective_until)
         LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION 'two rates in force at one time'

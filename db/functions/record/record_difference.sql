@@ -126,6 +126,8 @@ BEGIN
             AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
             AND v_found.rate_id = v_priced.rate_id
             AND v_found.usage_date = v_priced.usage_date
+            -- By time of day the same price may cost something else.
+            AND v_found.total_cost = v_priced.total_cost
         THEN
             v_kept := v_kept || v_found.id;
             CONTINUE;
