@@ -151,7 +151,9 @@ def _positive(value: str | Decimal) -> Decimal:
     return number
 
 
-CARD = click.option("--card", type=_card, required=True, help="default, plan:NAME or tenant:ID.")
+CARD = click.option(
+    "--card", metavar="CARD", type=_card, required=True, help="default, plan:NAME or tenant:ID."
+)
 CHANNEL = click.option("--channel", default="voice", show_default=True)
 RESOURCE = click.option("--resource", default="minute", show_default=True)
 ANY_CHANNEL = click.option("--channel", help="Default: every channel.")
@@ -325,7 +327,13 @@ def rates() -> None:
 @click.option("--delimiter", help="Default: what the header has most of , ; tab and |.")
 @click.option("--encoding", default="utf-8", show_default=True)
 @click.option("--decimal-comma", is_flag=True, help="Numbers are written as in 0,015.")
-@click.option("--price-divisor", type=_positive, default="1", help="10000: prices are in 1/10000.")
+@click.option(
+    "--price-divisor",
+    metavar="NUMBER",
+    type=_positive,
+    default="1",
+    help="10000: prices are in 1/10000.",
+)
 @click.option("--increments", metavar="FIRST/THEN", help="Where the file has none; default 1/1.")
 @click.option("--international-prefix", metavar="00", help="To take off the prefixes.")
 @click.option("--calendar", help="The calendar whose bands the file names in column band.")
