@@ -655,7 +655,7 @@ def backfill(start: date, end: date) -> None:
 def simulate(plan: str, tenant_id: int | None, start: date, end: date) -> None:
     """Show what the real usage of whole billing periods would have cost on a plan."""
     with _client() as client:
-        lines = client.simulate_plan(plan, start, end, tenant_id)
+        lines = client.simulate_plan(tenant_id, plan, start, end)
     title = f"Invoices on plan {plan}, periods from {start} to {end}"
     _print_rows(SimulatedLine, lines, title, "nothing to pay")
     if lines and _settings().format == "table":

@@ -440,7 +440,7 @@ class Client:
         return InvoiceWithLines(**vars(header), lines=tuple(lines))
 
     def simulate_plan(
-        self, plan: str, start: date, end: date, tenant_id: int | None = None
+        self, tenant_id: int | None, plan: str, start: date, end: date
     ) -> list[SimulatedLine]:
         """Return what the usage of the periods that start to end touch would cost on a plan.
 

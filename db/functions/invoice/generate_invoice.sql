@@ -50,17 +50,7 @@ BEGIN
                 HINT = 'Mend what their reason says, run billing.retry_unrated(), and generate the invoice again.';
     END IF;
 
-    IF EXISTS (
-        SELECT
-        FROM billing.detached_months AS d
-        WHERE d.month <= v_end
-            AND d.month + interval '1 month' > v_start
-    ) THEN
-        RAISE EXCEPTION 'usage of this period was detached'
-            USING ERRCODE = 'UB006',
-                DETAIL = format('billing.detached_months holds a month of the period %s to %s.', v_start, v_end),
-                HINT = 'Attach the month again with billing.attach_month.';
-    END IF;
+    PERFORM billing.require_attached_months(v_start, v_end);
 
     SELECT * INTO v_plan FROM billing.pricing_plans WHERE id = v_tenant.plan_id;
     IF v_plan.currency <> v_tenant.currency

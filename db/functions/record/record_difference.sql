@@ -174,7 +174,12 @@ BEGIN
             WHERE tenant_id = v_record.tenant_id
                 AND channel = v_record.channel
                 AND resource_type = v_record.resource_type
-                AND resource_id = v_record.resource_id;
+                AND resource_id = v_record.resource_id
+                AND record_id = v_record.id;
+            -- Somebody was faster: the caller looks again.
+            IF NOT FOUND THEN
+                RAISE unique_violation USING MESSAGE = 'what was recorded by hand was replaced meanwhile';
+            END IF;
         END IF;
         v_record.kind := 'reversal';
         v_record.revision := v_record.revision + 1;

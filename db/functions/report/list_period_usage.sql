@@ -9,47 +9,25 @@ RETURNS SETOF billing.period_charge
 LANGUAGE sql
 STABLE
 AS $$
-    WITH used AS (
-        SELECT
-            channel, resource_type, rate_id, sum(total_quantity) AS quantity, sum(billed) AS billed,
-            sum(record_count)::bigint AS record_count, sum(total_cost) AS total_cost
-        FROM billing.daily_sums
-        WHERE tenant_id = p_tenant_id
-            AND summary_date BETWEEN p_from AND p_to
-        GROUP BY channel, resource_type, rate_id
-    )
-    SELECT
-        'usage', u.channel, u.resource_type, r.id, NULL::numeric, u.quantity, u.billed, u.record_count,
-        CASE
-            WHEN r.id IS NULL THEN u.total_cost
-            ELSE billing.apply_terms(
-                r.charge_model, r.terms, billing.in_units(u.resource_type, u.billed),
-                LEAST(u.record_count, 2147483647)::integer
-            )
-        END
-    FROM used AS u
-    LEFT JOIN billing.pricing_rates AS r ON r.id = u.rate_id
-    UNION ALL
-    -- A price with a fee at zero is owed by a tenant who used nothing, too.
-    SELECT
-        'usage', r.channel, r.resource_type, r.id, NULL, 0, 0, 0, billing.apply_terms(r.charge_model, r.terms, 0, 0)
+    SELECT u.*
     FROM (
-        SELECT t.cards
+        SELECT t.cards, t.currency
         FROM billing.tenant_terms AS t
         WHERE t.tenant_id = p_tenant_id
             AND t.valid_from <= p_at
         ORDER BY t.valid_from DESC
         LIMIT 1
     ) AS t
-    INNER JOIN billing.pricing_rates AS r
-        ON r.card = ANY (t.cards)
-        AND r.charge_model NOT IN ('per_unit', 'stepped')
-        AND r.is_active
-        AND r.effective_from <= p_at
-        AND (r.effective_until IS NULL OR r.effective_until > p_at)
-    WHERE billing.apply_terms(r.charge_model, r.terms, 0, 0) <> 0
-        AND r.id = (billing.find_rate(p_tenant_id, r.channel, r.resource_type, r.prefix, p_at)).id
-        AND NOT EXISTS (SELECT FROM used AS u WHERE u.rate_id = r.id);
+    CROSS JOIN LATERAL billing.price_sums(t.cards, t.currency, p_at, ARRAY(
+        SELECT (
+            'usage', d.channel, d.resource_type, NULLIF(d.rate_id, 0), NULL, sum(d.total_quantity), sum(d.billed),
+            sum(d.record_count), sum(d.total_cost)
+        )::billing.period_charge
+        FROM billing.daily_sums AS d
+        WHERE d.tenant_id = p_tenant_id
+            AND d.summary_date BETWEEN p_from AND p_to
+        GROUP BY d.channel, d.resource_type, d.rate_id
+    )) AS u;
 $$;
 
 COMMENT ON FUNCTION billing.list_period_usage IS
