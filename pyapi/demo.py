@@ -592,6 +592,7 @@ def _program(*, needs_address: bool) -> str:
 
 def _tell_what_next(loaded: Loaded, program: str, *, embedded: bool) -> None:
     hero, own_card = loaded.tenant_ids[HERO], loaded.tenant_ids[WITH_OWN_CARD]
+    a_day = loaded.today - timedelta(days=31)
     here = Path("Makefile").exists() and Path.cwd() == project()
     make = "make {}" if here else "python -m pyapi.embedded {}"
     _head("What to try next", "change anything: what is billed follows")
@@ -600,6 +601,8 @@ def _tell_what_next(loaded: Loaded, program: str, *, embedded: bool) -> None:
         f"{program} current {own_card}",
         "# 40 seconds, billed as 30 and then sixes",
         f"{program} quote {own_card} +447700900123 --seconds 40",
+        "# what its month would have cost on another plan",
+        f"{program} simulate --plan enterprise --tenant {hero} --from {a_day} --to {a_day}",
         "# for programs: -f json, -f csv",
         f"{program} history {hero} --interval week -f csv",
         "",
