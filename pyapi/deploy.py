@@ -227,6 +227,7 @@ def _locked(conninfo: str, on_step: OnStep) -> Iterator[Connection]:
     """Yield the run's only connection, which holds the lock until it closes, however it ends."""
     try:
         with connect(conninfo) as connection:
+            connection.add_notice_handler(lambda notice: on_step(_spoken(notice)))
             # What a role, a database or PGOPTIONS may have set must not end or alter a run.
             connection.execute(
                 "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0;"
@@ -285,6 +286,12 @@ def _run(connection: Connection, file: _File) -> None:
             detail=first_line(error.diag.message_detail),
             hint=first_line(error.diag.message_hint),
         ) from error
+
+
+def _spoken(notice: psycopg.errors.Diagnostic) -> str:
+    """Return a warning of the server as one line."""
+    detail = first_line(notice.message_detail)
+    return f"warning: {notice.message_primary}{f' ({detail})' if detail else ''}"
 
 
 def _exists(connection: Connection, relation: str) -> bool:
@@ -513,8 +520,8 @@ def _drop_triggers(connection: Connection, lock_timeout: str) -> tuple[str, ...]
             "SELECT to_regprocedure('billing.unmeter_table(regclass)')"
         ).fetchone() != (None,):
             for (table,) in connection.execute(
-                "SELECT to_regclass(source_table)::oid FROM billing.metered_tables"
-                " WHERE to_regclass(source_table) IS NOT NULL"
+                "SELECT name::oid FROM billing.metered_tables,"
+                " to_regclass(billing.qualify_source(source_table)) AS name WHERE name IS NOT NULL"
             ).fetchall():
                 connection.execute("SELECT billing.unmeter_table(%s::oid::regclass)", [table])
         for name in _triggers(connection, "<>"):

@@ -17,6 +17,8 @@ DECLARE
     v_extension CONSTANT text COLLATE "C" := '\f^{}\\\[~\]|\u20AC';
     v_single integer := 160;
     v_part integer := 153;
+    v_units text[];
+    v_next integer := 1;
 BEGIN
     encoding := 'GSM-7';
     IF v_text ~ ('[^' || v_alphabet || ']') THEN
@@ -37,11 +39,13 @@ BEGIN
     ELSIF strpos(v_text, E'\x1B') = 0 THEN
         segments := (length(v_text) + v_part - 1) / v_part;
     ELSE
+        -- An array, so that a text of any length is walked through once.
+        v_units := string_to_array(v_text, NULL);
         segments := 0;
-        WHILE v_text <> '' LOOP
+        WHILE v_next <= cardinality(v_units) LOOP
             segments := segments + 1;
             -- What would be torn apart goes into the next part whole.
-            v_text := right(v_text, CASE WHEN substr(v_text, v_part, 1) = E'\x1B' THEN 1 - v_part ELSE -v_part END);
+            v_next := v_next + v_part - CASE WHEN v_units[v_next + v_part - 1] = E'\x1B' THEN 1 ELSE 0 END;
         END LOOP;
     END IF;
 END;

@@ -6,9 +6,12 @@ STABLE
 AS $$
 DECLARE
     v_missing text;
+    v_left_out text;
     v_arguments text;
+    v_call text;
 BEGIN
     IF (SELECT prorettype FROM pg_proc WHERE oid = p_measure) <> 'billing.measurement'::regtype
+        OR (SELECT relkind FROM pg_class WHERE oid = p_table) NOT IN ('r', 'p')
         OR NOT EXISTS (
             SELECT
             FROM pg_attribute
@@ -19,11 +22,12 @@ BEGIN
         RAISE EXCEPTION 'table cannot be metered this way'
             USING ERRCODE = 'UB012',
                 DETAIL = format('Table %s, measure function %s.', p_table, p_measure),
-                HINT = 'The table needs an integer column id, and the function returns SETOF billing.measurement.';
+                HINT = 'A table, no view, with an integer column id, and a function that returns SETOF billing.measurement.';
     END IF;
 
     WITH arguments AS (
         SELECT
+            a.position,
             a.name,
             regexp_replace(a.name, '^p_', '') AS column_name,
             format_type(t.type, NULL) AS type,
@@ -39,7 +43,9 @@ BEGIN
             c.attname IS NOT NULL AS is_there,
             -- A column without zone is read as UTC, whatever the session's zone.
             CASE
-                WHEN c.atttypid = 'timestamp'::regtype AND a.type = 'timestamp with time zone' THEN ' AT TIME ZONE ''UTC'''
+                WHEN a.type = 'timestamp with time zone'
+                    AND COALESCE(NULLIF(d.typbasetype, 0), c.atttypid) IN ('timestamp'::regtype, 'date'::regtype)
+                THEN '::timestamp AT TIME ZONE ''UTC'''
                 ELSE '::' || a.type
             END AS conversion
         FROM arguments AS a
@@ -48,11 +54,13 @@ BEGIN
             AND c.attname = a.column_name
             AND c.attnum > 0
             AND NOT c.attisdropped
+        LEFT JOIN pg_type AS d ON d.oid = c.atttypid
     )
     SELECT
-        string_agg(column_name, ', ') FILTER (WHERE NOT is_there AND NOT has_default),
-        string_agg(format('%I => r.%I%s', name, column_name, conversion), ', ') FILTER (WHERE is_there)
-    INTO v_missing, v_arguments
+        string_agg(column_name, ', ' ORDER BY position) FILTER (WHERE NOT is_there AND NOT has_default),
+        string_agg(column_name, ', ' ORDER BY position) FILTER (WHERE NOT is_there AND has_default),
+        string_agg(format('%I => r.%I%s', name, column_name, conversion), ', ' ORDER BY position) FILTER (WHERE is_there)
+    INTO v_missing, v_left_out, v_arguments
     FROM matched;
 
     IF v_missing IS NOT NULL THEN
@@ -61,15 +69,32 @@ BEGIN
                 DETAIL = format('Table %s has no column %s.', p_table, v_missing),
                 HINT = 'Write a measure function whose parameters are named after the columns of this table.';
     END IF;
-    RETURN format('%s(%s)', (
+    IF v_left_out IS NOT NULL THEN
+        -- It may be there by another name, and emails' carbon copies would be free.
+        RAISE NOTICE 'table % has no column %: billed without', p_table, v_left_out;
+    END IF;
+
+    v_call := format('%s(%s)', (
         SELECT format('%I.%I', n.nspname, p.proname)
         FROM pg_proc AS p
         INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
         WHERE p.oid = p_measure
     ), v_arguments);
+    -- What is no call of this function would otherwise show with every row, in unrated_usage.
+    BEGIN
+        EXECUTE format('SELECT FROM %s AS r CROSS JOIN LATERAL %s AS m LIMIT 0', p_table, v_call);
+    EXCEPTION
+        WHEN syntax_error_or_access_rule_violation THEN
+            RAISE EXCEPTION 'columns of the table are not what its measure function reads'
+                USING ERRCODE = 'UB012',
+                    DETAIL = format('Table %s: %s.', p_table, SQLERRM),
+                    HINT = 'Write a measure function whose parameters have types that these columns can be cast to.';
+    END;
+    RETURN v_call;
 END;
 $$;
 
 COMMENT ON FUNCTION billing.compose_measure_call IS
 'SQL text that calls p_measure on a row r of p_table, each parameter given the column it is named after, cast to its
-type (a timestamp without zone is UTC). A column that is not there is left to the parameter''s default. Raises UB012.';
+type (a timestamp without zone, or a date, is UTC: a parameter of its own type gets it as it is). A column that is not
+there is left to the parameter''s default, with a NOTICE. Raises UB012.';

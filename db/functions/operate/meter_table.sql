@@ -16,6 +16,14 @@ DECLARE
     v_body text;
     v_history_id bigint;
 BEGIN
+    -- What the function does not make its resource, record_usage would look for in vain and bill again.
+    IF p_resource_column IS NOT NULL AND strpos(v_call, format('r.%I::', p_resource_column)) = 0 THEN
+        RAISE EXCEPTION 'resource column is not one that the measure function reads'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('Table %s, column %s, measure function %s.', p_table, p_resource_column, p_measure),
+                HINT = 'Name the column that the function returns as resource_id, or none.';
+    END IF;
+
     IF v_partitioned THEN
         -- Statement triggers do not see what is written to a partition by name, so each row calls for itself.
         v_body := billing.compose_row_trigger(v_source_table, v_call);

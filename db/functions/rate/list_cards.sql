@@ -9,7 +9,14 @@ AS $$
         SELECT c.card
         FROM (VALUES (1, p_tenant_id), (2, -p_plan_id), (3, 0)) AS c (turn, card)
         WHERE c.card = 0
-            OR EXISTS (SELECT FROM billing.pricing_rates AS r WHERE r.card = c.card)
+            -- The first of a card, in the order of pricing_rates_card_idx: a deck is not read through to find it.
+            OR (
+                SELECT r.card
+                FROM billing.pricing_rates AS r
+                WHERE r.card = c.card
+                ORDER BY r.channel, r.resource_type, r.prefix, r.effective_from
+                LIMIT 1
+            ) IS NOT NULL
         ORDER BY c.turn
     );
 $$;

@@ -35,7 +35,12 @@ BEGIN
         '%s, %s at that time, billed in %s',
         -- An application's own table may have no such column.
         COALESCE(
-            (SELECT concat_ws(', ', to_jsonb(t) ->> 'company_name', 'tenant ' || t.id) FROM public.tenants AS t WHERE t.id = p_tenant_id),
+            (
+                SELECT concat_ws(', ', COALESCE(j.tenant ->> 'company_name', j.tenant ->> 'name'), 'tenant ' || p_tenant_id)
+                FROM public.tenants AS t
+                CROSS JOIN LATERAL to_jsonb(t) AS j (tenant)
+                WHERE t.id = p_tenant_id
+            ),
             format('tenant %s, which is deleted', p_tenant_id)
         ),
         COALESCE('on plan ' || v_plan, 'on no plan'), v_tenant.currency
