@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money check bench migrate psql stop reset
+.PHONY: help install demo test test-money test-crash test-move check bench migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,12 @@ test: install ## run every test on every PostgreSQL found (PYTEST_ADDOPTS=--pg=1
 
 test-money: install ## price ten million random cases like an oracle in fractions (IRISX_TEST_MONEY=1000000 for fewer)
 	@IRISX_TEST_MONEY=$${IRISX_TEST_MONEY:-10000000} $(BIN)/python -m pytest -s --pg 18 tests/test_charge.py -k random_prices
+
+test-crash: install ## kill a server at work a thousand times and miss nothing (ARGS="--seed 7 --cycles 25" to do it again)
+	@$(BIN)/python -m campaigns crash $(ARGS)
+
+test-move: install ## move a database every way there is, between every PostgreSQL found, and bill on
+	@$(BIN)/python -m campaigns move $(ARGS)
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

@@ -30,11 +30,13 @@ from pyapi.client import (
     CallQuote,
     Client,
     Explanation,
+    Health,
     Housekeeping,
     Invoice,
     InvoiceLine,
     InvoiceWithLines,
     Quote,
+    Reconciliation,
     ReratedCharge,
     SimulatedLine,
     Usage,
@@ -47,7 +49,13 @@ from pyapi.errors import DatabaseUnavailableError, UsageError
 VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
 FORMATS = ("table", "json", "csv")
-ELSEWHERE = {"rates": "pyapi.rates"}
+ELSEWHERE = {
+    "rates": "pyapi.rates",
+    "backfill": "pyapi.operations",
+    "health": "pyapi.operations",
+    "reconcile": "pyapi.operations",
+    "verify": "pyapi.operations",
+}
 """Commands in modules of their own, which import this one."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -171,6 +179,10 @@ def money(value: Decimal, currency: str | None = None) -> str:
     return f"{amount} {currency}" if currency else amount
 
 
+def _say_ok(value: bool) -> str:
+    return "ok" if value else "look"
+
+
 def _plain(value: Any) -> Any:
     """Return a value as JSON and CSV give it: decimals exact and without exponent, as text."""
     if isinstance(value, Decimal):
@@ -253,6 +265,21 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("recorded", number, total=True),
         Column("already_recorded", number, total=True),
         Column("unrated", number, total=True),
+    ),
+    Health: (
+        Column("is_ok", _say_ok, "ok"),
+        Column("metric"),
+        Column("subject"),
+        Column("value", quantity),
+        Column("unit"),
+        Column("hint"),
+    ),
+    Reconciliation: (
+        Column("source_table", title="table"),
+        Column("scanned", number, total=True),
+        Column("repaired", number, total=True),
+        Column("unrated", number, total=True),
+        Column("busy", number, total=True),
     ),
     Housekeeping: (Column("task"), Column("done", number)),
     SimulatedLine: (
@@ -612,37 +639,11 @@ def explain(record_id: int, tenant_id: int | None) -> None:
 @main.command()
 @_database_option
 @_format_option
-def verify() -> None:
-    """Check every invariant; print what is violated and exit with 1."""
-    with _client() as client:
-        violations = client.verify()
-    _print_rows(Violation, violations, "Violations", "every invariant holds")
-    if violations:
-        raise click.exceptions.Exit(1)
-
-
-@main.command()
-@_database_option
-@_format_option
 def maintain() -> None:
     """Do one bounded round of housekeeping; safe at any time, for any scheduler."""
     with _client() as client:
         done = client.maintain()
     _print_rows(Housekeeping, done, "Housekeeping", "nothing to do")
-
-
-@main.command()
-@click.option("--from", "start", type=day, required=True, help="The first day.")
-@click.option("--to", "end", type=day, required=True, help="The last day, included.")
-@_database_option
-@_format_option
-def backfill(start: date, end: date) -> None:
-    """Bill the rows that were there before; what is recorded stays recorded once."""
-    if start > end:
-        raise click.BadParameter("the first day is after the last", param_hint="--from")
-    with _client() as client:
-        found = client.backfill(start, end)
-    _print_rows(Backfill, found, f"Backfill, {start} to {end}", "no table is metered")
 
 
 @main.command()

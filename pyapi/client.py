@@ -7,7 +7,7 @@ with a time zone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from pyapi.connection import connect
@@ -154,6 +154,40 @@ class Backfill:
 
 
 @dataclass(frozen=True)
+class Reconciliation:
+    """What a sweep did with one source table; busy: rows left alone, somebody was changing them."""
+
+    source_table: str
+    scanned: int
+    repaired: int
+    unrated: int
+    busy: int
+
+
+@dataclass(frozen=True)
+class SweptBatch:
+    """What one batch of a sweep did; done: how much of its table is behind it, from 0 to 1."""
+
+    source_table: str
+    done: float
+    scanned: int
+    deserving: int
+    recorded: int
+    unrated: int
+    busy: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    until_id: int | None
+    scanned: int
+    deserving: int
+    recorded: int
+    unrated: int
+    busy: list[int]
+
+
+@dataclass(frozen=True)
 class Housekeeping:
     """How much of one task a round of housekeeping has done."""
 
@@ -204,6 +238,27 @@ class Violation:
     check_name: str
     subject: str
     detail: str
+
+
+@dataclass(frozen=True)
+class VerifyCheck:
+    """An invariant that verify checks, and what to do where it is broken."""
+
+    check_name: str
+    promise: str
+    what_to_do: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """One figure that an operator watches; value None: not known, for what never ran."""
+
+    metric: str
+    subject: str
+    value: Decimal | None
+    unit: str
+    is_ok: bool
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -458,9 +513,20 @@ class Client:
         """Return each charge that a re-rating changes, and its new record once applied."""
         return self._all(ReratedCharge, "get_rerating", p_proposal_id=proposal_id)
 
-    def verify(self) -> list[Violation]:
-        """Return every invariant that does not hold: an empty list is a healthy database."""
-        return self._all(Violation, "verify")
+    def verify(self, start: date | None = None, end: date | None = None) -> list[Violation]:
+        """Return every invariant that does not hold: an empty list is a healthy database.
+
+        With days, both included, only what is of those days is checked.
+        """
+        return self._all(Violation, "verify", p_from=start, p_to=end)
+
+    def verify_checks(self) -> list[VerifyCheck]:
+        """Return what verify checks, and what to do where it finds something."""
+        return self._view(VerifyCheck, "verify_checks")
+
+    def health(self) -> list[Health]:
+        """Return the figures that an operator watches."""
+        return self._view(Health, "usage_health")
 
     def rates(
         self,
@@ -649,6 +715,77 @@ class Client:
         self._scalar("ensure_partitions", p_from=start, p_to=end)
         return self._all(Backfill, "backfill_usage", p_from=start, p_to=end)
 
+    def reconcile(self, start: date, end: date) -> list[Reconciliation]:
+        """Repair what got past the triggers in those days, both included, in one transaction."""
+        return self._all(Reconciliation, "reconcile", p_from=start, p_to=end)
+
+    def sweep(self, start: date, end: date, *, with_history: bool = False) -> Iterator[SweptBatch]:
+        """Do what reconcile does, or with_history what backfill does, batch by batch.
+
+        On an autocommit connection each batch is committed on its own. Interrupted and begun again,
+        a sweep passes over what is recorded already; nothing is billed twice. Rows that somebody is
+        changing are tried once more in the end of their table, and are busy when they still are.
+        """
+        (started,) = self._execute("SELECT clock_timestamp()", {}, scalar_row)
+        tables = self._execute(
+            "SELECT source_table FROM billing.metered_tables"
+            " WHERE to_regclass(billing.qualify_source(source_table)) IS NOT NULL ORDER BY 1",
+            {},
+            scalar_row,
+        )
+        if with_history:
+            self._scalar("ensure_partitions", p_from=start, p_to=end)
+        recorded = 0
+        for table in tables:
+            for batch in self._sweep_table(table, start, end, with_history):
+                recorded += batch.recorded
+                yield batch
+        self._scalar(
+            "note_run",
+            p_task="backfill" if with_history else "reconcile",
+            p_started_at=started,
+            p_from=start,
+            p_to=end,
+            p_found=recorded,
+        )
+
+    def _sweep_table(
+        self, table: str, start: date, end: date, with_history: bool
+    ) -> Iterator[SweptBatch]:
+        days = {"p_source_table": table, "p_from": start, "p_to": end}
+        call, values = _call("window_ids", days)
+        ((first, last),) = self._execute(f"SELECT first_id, last_id FROM {call}", values, tuple_row)
+
+        def sweep(after: int, until: int) -> _Batch:
+            return self._one(
+                _Batch,
+                "sweep_rows",
+                **days,
+                p_after=after,
+                p_last=until,
+                p_with_history=with_history,
+            )
+
+        if first is None:
+            yield SweptBatch(table, 1, 0, 0, 0, 0, 0)
+            return
+        left: list[int] = []
+        batch = sweep(first - 1, last)
+        while batch.until_id is not None:
+            left += batch.busy
+            done = (batch.until_id - first + 1) / (last - first + 1)
+            figures = (batch.scanned, batch.deserving, batch.recorded, batch.unrated)
+            yield SweptBatch(table, done, *figures, 0)
+            batch = sweep(batch.until_id, last)
+        for row_id in left:
+            again = sweep(row_id - 1, row_id)
+            # Scanned and counted before; what is new is what was recorded.
+            yield SweptBatch(table, 1, 0, 0, again.recorded, again.unrated, len(again.busy))
+
+    def run_verify(self, start: date | None = None, end: date | None = None) -> list[Violation]:
+        """Return what verify returns, and leave its result for usage_health."""
+        return self._all(Violation, "run_verify", p_from=start, p_to=end)
+
     def maintain(self) -> list[Housekeeping]:
         """Do one bounded round of housekeeping and return what was done, per task."""
         return self._all(Housekeeping, "maintain")
@@ -660,6 +797,10 @@ class Client:
         columns = ", ".join(field.name for field in fields(row))  # type: ignore[arg-type]
         call, values = _call(function, arguments)
         return self._execute(f"SELECT {columns} FROM {call}", values, class_row(row))
+
+    def _view(self, row: type[Row], view: str) -> list[Row]:
+        columns = ", ".join(field.name for field in fields(row))  # type: ignore[arg-type]
+        return self._execute(f"SELECT {columns} FROM billing.{view}", {}, class_row(row))
 
     def _one(self, row: type[Row], function: str, **arguments: object) -> Row:
         rows = self._all(row, function, **arguments)

@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,7 +103,15 @@ class Cluster:
         return name
 
     def _drop(self, name: str) -> None:
-        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", sql.Identifier(name))
+        for attempt in range(100):
+            try:
+                self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", sql.Identifier(name))
+                return
+            except psycopg.errors.InsufficientPrivilege:
+                # Autovacuum is in there, and is not ours to end.
+                if attempt == 99:
+                    raise
+                time.sleep(0.2)
 
     def _run(self, statement: str, *parts: sql.Composable) -> None:
         if self._maintenance.closed:  # The test before crashed the server, which is up again.

@@ -434,7 +434,7 @@ def test_of_prices_that_overlap_one_wins(
     won = [result for result in got if not isinstance(result, psycopg.Error)]
     lost = {result.sqlstate for result in got if isinstance(result, psycopg.Error)}
     assert len(won) == 1, got
-    assert lost <= {"UB010", "23P01", "40P01"}, lost
+    assert lost == {"UB010"}, lost
     rates = db.execute("SELECT id FROM billing.pricing_rates WHERE tenant_id = 1").fetchall()
     assert rates == won
     resolved = "SELECT DISTINCT rate_id FROM billing.resolved_prices WHERE card = 1 AND lo = '44'"
@@ -460,6 +460,34 @@ def test_prices_entered_at_one_time_are_all_resolved(
         assert isolation is not None or not errors, errors
         assert {error.sqlstate for error in errors} <= {"40001"}, errors
         assert_sound(db)
+
+
+@pytest.mark.parametrize("first", ["price", "tenant"])
+@pytest.mark.parametrize("card", ["plan", "tenant"])
+def test_the_first_price_of_a_card_beside_a_tenant_that_changes(
+    db: Connection,
+    connect: Callable[..., Connection],
+    pool: ThreadPoolExecutor,
+    card: str,
+    first: str,
+) -> None:
+    """Whichever commits first, the tenant pays the price of its own card or of the plan it joins."""
+    price = f"""
+        INSERT INTO billing.pricing_rates ({card}_id, channel, resource_type, unit_price, effective_from)
+        VALUES ({3 if card == "plan" else 1}, 'voice', 'minute', 3, '2026-01-01')
+        """
+    joins = "UPDATE tenants SET plan_id = 3 WHERE id = 1"
+    one, other = connect(), connect()
+    statements = (price, joins) if first == "price" else (joins, price)
+    one.execute(statements[0].encode())
+    waits = pool.submit(other.execute, statements[1].encode())
+    wait_until_blocked(db, other, waits)
+    one.commit()
+    waits.result()
+    other.commit()
+    quote = "SELECT total_cost FROM billing.quote(1, 'voice', 'minute', 1, NULL, '2026-06-01')"
+    assert db.execute(quote).fetchone() == (3,)
+    assert_sound(db)
 
 
 def test_a_price_change_and_usage_beside_it(

@@ -375,10 +375,18 @@ def test_an_invoiced_period_yields_an_adjustment_of_the_next_invoice(db: Connect
     )
     issued = "SELECT * FROM billing.invoice_line_items WHERE tenant_id <> 4 ORDER BY id"
     lines = db.execute(issued.encode()).fetchall()
-    cost = (
-        "SELECT sum(amount) FROM billing.price_period(%s, %s, 'USD', '2026-05-01', '2026-05-31',"
-        " '2026-05-31 23:59+00', true)"
-    )
+    cost = """
+        WITH used AS (
+            SELECT array_agg(u) AS lines
+            FROM billing.list_period_usage(%s, '2026-05-01', '2026-05-31', '2026-05-31 23:59+00') AS u
+        )
+        SELECT sum(amount)
+        FROM (
+            SELECT amount FROM used, unnest(lines)
+            UNION ALL
+            SELECT amount FROM used, billing.price_plan_terms(%s, 'USD', '2026-05-01', true, lines)
+        ) AS x
+        """
     plans = {1: 10, 2: 3}
     before = {tenant: value(db, cost, tenant, plan) for tenant, plan in plans.items()}
     seconds = sum(60 + row for row in range(1, 101) if row % 4 == 0)

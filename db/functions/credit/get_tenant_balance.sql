@@ -30,7 +30,7 @@ BEGIN
     INTO v_usage
     FROM (
         SELECT
-            min(day) AS first_day, max(day) AS last_day,
+            period_start, min(day) AS first_day, max(day) AS last_day,
             billing.period_starting_by(period_start + 32, v_tenant.billing_cycle_day) AS next_start
         FROM (
             SELECT d.day, billing.period_starting_by(d.day, v_tenant.billing_cycle_day) AS period_start
@@ -53,10 +53,22 @@ BEGIN
         ) AS open_days
         GROUP BY period_start
     ) AS p
-    CROSS JOIN LATERAL billing.price_period(
-        p_tenant_id, v_tenant.plan_id, v_tenant.currency, p.first_day, p.last_day,
-        LEAST(p_as_of, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond'),
-        p.next_start <= v_today
+    CROSS JOIN LATERAL (
+        SELECT ARRAY(
+            SELECT l
+            FROM billing.list_period_usage(
+                p_tenant_id, p.first_day, p.last_day,
+                LEAST(p_as_of, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond')
+            ) AS l
+        )
+    ) AS u (usage)
+    CROSS JOIN LATERAL (
+        SELECT x.amount FROM unnest(u.usage) AS x
+        UNION ALL
+        SELECT t.amount
+        FROM billing.price_plan_terms(
+            v_tenant.plan_id, v_tenant.currency, p.period_start, p.next_start <= v_today, u.usage
+        ) AS t
     ) AS c;
 
     SELECT v_usage + COALESCE(sum(a.amount), 0)

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.attach_month(p_month date)
 RETURNS text
 LANGUAGE plpgsql
+-- Writers of all months queue behind the lock that this waits for.
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_month date := date_trunc('month', p_month::timestamp)::date;

@@ -5,6 +5,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_row record;
+    v_is_busy boolean;
 BEGIN
     tried := 0;
     resolved := 0;
@@ -17,6 +18,14 @@ BEGIN
         ORDER BY min(u.last_tried_at)
         LIMIT p_limit
     LOOP
+        CONTINUE WHEN to_regclass(billing.qualify_source(v_row.source_table)) IS NULL;
+        -- Never waiting with rows locked: who changes this row now records it himself, or it is for the next round.
+        EXECUTE format(
+            'WITH locked AS MATERIALIZED (SELECT s.id FROM %1$s AS s WHERE s.id = $1 FOR NO KEY UPDATE SKIP LOCKED)
+            SELECT EXISTS (SELECT FROM %1$s AS s WHERE s.id = $1) AND NOT EXISTS (SELECT FROM locked)',
+            billing.qualify_source(v_row.source_table)
+        ) INTO v_is_busy USING v_row.source_id;
+        CONTINUE WHEN v_is_busy;
         tried := tried + 1;
         PERFORM billing.retry_row(v_row.source_table, v_row.source_id);
         resolved := resolved + CASE WHEN EXISTS (
@@ -33,4 +42,5 @@ $$;
 
 COMMENT ON FUNCTION billing.retry_unrated IS
 'Records the rows of at most p_limit open entries of unrated_usage as if nothing had happened: at the time they occurred
-and the price of that time. How many rows were tried, and how many are settled.';
+and the price of that time. How many rows were tried, and how many are settled. Rows that
+somebody is changing just now are left alone.';

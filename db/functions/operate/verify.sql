@@ -1,12 +1,24 @@
 -- operate: every promise as a query; no rows when all hold.
-CREATE OR REPLACE FUNCTION billing.verify()
+CREATE OR REPLACE FUNCTION billing.verify(p_from date DEFAULT NULL, p_to date DEFAULT NULL)
 RETURNS TABLE (check_name text, subject text, detail text)
 LANGUAGE plpgsql
 STABLE
 AS $$
 DECLARE
-    v_metered billing.metered_tables;
+    v_from date := COALESCE(p_from, '-infinity');
+    v_to date := COALESCE(p_to, 'infinity');
+    v_table text;
+    v_after bigint;
+    v_last bigint;
+    v_until bigint;
 BEGIN
+    IF v_from > v_to OR (p_from IS NULL) <> (p_to IS NULL) OR NOT isfinite(p_from) OR NOT isfinite(p_to) THEN
+        RAISE EXCEPTION 'bad range of days'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('From %s to %s.', p_from, p_to),
+                HINT = 'p_from is not after p_to; both are included. Without both, all is checked.';
+    END IF;
+
     -- A STABLE function sees one snapshot throughout.
     RETURN QUERY
     SELECT
@@ -18,9 +30,10 @@ BEGIN
         SELECT tenant_id, usage_date AS day, x.channel, x.resource_type, sum(quantity) AS total_quantity,
             sum(x.total_cost) AS total_cost, count(*) FILTER (WHERE kind = 'charge') - count(*) FILTER (WHERE kind = 'reversal') AS record_count
         FROM billing.usage_records AS x
+        WHERE x.usage_date BETWEEN v_from AND v_to
         GROUP BY tenant_id, usage_date, x.channel, x.resource_type
     ) AS r
-    FULL JOIN billing.usage_summaries AS s
+    FULL JOIN (SELECT * FROM billing.usage_summaries AS x WHERE x.summary_date BETWEEN v_from AND v_to) AS s
         ON s.tenant_id = r.tenant_id
         AND s.summary_date = r.day
         AND s.channel = r.channel
@@ -47,12 +60,14 @@ BEGIN
             sum(billing.in_seconds(x.resource_type, x.billed_quantity)) AS billed
         FROM billing.usage_records AS x
         LEFT JOIN billing.pricing_rates AS p ON p.id = x.rate_id
+        WHERE x.usage_date BETWEEN v_from AND v_to
         GROUP BY 1, 2, 3, 4, 5
     ) AS r
     FULL JOIN (
         SELECT
             d.tenant_id, d.summary_date AS day, d.channel, d.resource_type, d.rate_id, sum(d.billed) AS billed
         FROM billing.daily_sums AS d
+        WHERE d.summary_date BETWEEN v_from AND v_to
         GROUP BY 1, 2, 3, 4, 5
     ) AS s USING (tenant_id, day, channel, resource_type, rate_id)
     CROSS JOIN LATERAL (SELECT tenant_id, day, channel, resource_type, rate_id) AS k
@@ -68,6 +83,7 @@ BEGIN
         format('%s records, revisions %s to %s', count(*), min(r.revision), max(r.revision))
     FROM billing.usage_records AS r
     WHERE r.source_id IS NOT NULL
+        AND r.usage_date BETWEEN v_from AND v_to
     GROUP BY r.source_table, r.source_id, r.part, r.usage_date, r.tenant_id
     HAVING min(r.revision) <> 1 OR max(r.revision) <> count(*);
 
@@ -77,20 +93,53 @@ BEGIN
         format('usage record %s', r.id),
         format('%s with revision %s, quantity %s, cost %s', r.kind, r.revision, r.quantity, r.total_cost)
     FROM billing.usage_records AS r
-    WHERE CASE r.kind
-        WHEN 'charge' THEN r.revision % 2 = 0 OR r.quantity < 0 OR r.total_cost < 0
-        ELSE r.revision % 2 = 1 OR r.quantity > 0 OR r.total_cost > 0
-    END;
+    WHERE r.usage_date BETWEEN v_from AND v_to
+        AND CASE r.kind
+            WHEN 'charge' THEN r.revision % 2 = 0 OR r.quantity < 0 OR r.total_cost < 0
+            ELSE r.revision % 2 = 1 OR r.quantity > 0 OR r.total_cost > 0
+        END;
+
+    -- The other figures of a record are of domains that hold nothing else.
+    RETURN QUERY
+    SELECT
+        'figures are finite',
+        format('usage record %s', r.id),
+        format('seconds %s, billed quantity %s', r.seconds, r.billed_quantity)
+    FROM billing.usage_records AS r
+    WHERE r.usage_date BETWEEN v_from AND v_to
+        AND (r.billed_quantity > '-Infinity' AND r.billed_quantity < 'Infinity'
+            AND COALESCE(r.seconds, 0) > '-Infinity' AND COALESCE(r.seconds, 0) < 'Infinity') IS NOT TRUE;
 
     RETURN QUERY
     SELECT
         'a reversal takes back its charge',
-        format('%s %s, part %s, %s', r.source_table, r.source_id, r.part, r.usage_date),
+        format('usage record %s', r.id),
+        format('reversal of %s, cost %s; its charge is %s, cost %s', r.quantity, r.total_cost, c.quantity, c.total_cost)
+    FROM billing.usage_records AS r
+    LEFT JOIN billing.usage_records AS c
+        ON c.source_id = r.source_id
+        AND c.source_table = r.source_table
+        AND c.part = r.part
+        AND c.usage_date = r.usage_date
+        AND c.revision = r.revision - 1
+        AND c.tenant_id = r.tenant_id
+    WHERE r.kind = 'reversal'
+        AND r.source_id IS NOT NULL
+        AND r.usage_date BETWEEN v_from AND v_to
+        AND (-r.quantity, -r.total_cost, -r.billed_quantity, r.channel, r.resource_type, r.rate_id)
+            IS DISTINCT FROM (c.quantity, c.total_cost, c.billed_quantity, c.channel, c.resource_type, c.rate_id);
+
+    -- With the two above: no row ever nets to less than nothing. What was recorded by hand has no row.
+    RETURN QUERY
+    SELECT
+        'no resource nets to less than nothing',
+        format('tenant %s, %s, %s/%s %s', r.tenant_id, r.usage_date, r.channel, r.resource_type, r.resource_id),
         format('records net to %s, cost %s', sum(r.quantity), sum(r.total_cost))
     FROM billing.usage_records AS r
-    WHERE r.source_id IS NOT NULL
-    GROUP BY r.source_table, r.source_id, r.part, r.usage_date, r.tenant_id
-    HAVING count(*) % 2 = 0 AND (sum(r.quantity) <> 0 OR sum(r.total_cost) <> 0);
+    WHERE r.source_id IS NULL
+        AND r.usage_date BETWEEN v_from AND v_to
+    GROUP BY r.tenant_id, r.usage_date, r.channel, r.resource_type, r.resource_id
+    HAVING sum(r.quantity) < 0 OR sum(r.total_cost) < 0;
 
     RETURN QUERY
     SELECT
@@ -99,6 +148,7 @@ BEGIN
         format('%s charges stand', count(*) FILTER (WHERE kind = 'charge') - count(*) FILTER (WHERE kind = 'reversal'))
     FROM billing.usage_records AS r
     WHERE r.source_id IS NOT NULL
+        AND r.usage_date BETWEEN v_from AND v_to
     GROUP BY r.source_table, r.source_id, r.part
     HAVING count(*) FILTER (WHERE kind = 'charge') - count(*) FILTER (WHERE kind = 'reversal') > 1;
 
@@ -111,7 +161,8 @@ BEGIN
     LEFT JOIN LATERAL billing.reprice_usage(
         r.rate_id, r.resource_type, abs(COALESCE(r.seconds, r.quantity)), r.occurred_at
     ) AS p ON true
-    WHERE (abs(r.total_cost), r.unit_cost, r.currency) IS DISTINCT FROM (p.total_cost, p.unit_cost, p.currency);
+    WHERE r.usage_date BETWEEN v_from AND v_to
+        AND (abs(r.total_cost), r.unit_cost, r.currency) IS DISTINCT FROM (p.total_cost, p.unit_cost, p.currency);
 
     RETURN QUERY
     SELECT
@@ -120,7 +171,8 @@ BEGIN
         format('usage_date %s, occurred at %s, zone %s', r.usage_date, r.occurred_at, z.timezone)
     FROM billing.usage_records AS r
     CROSS JOIN LATERAL billing.zone_of(r.tenant_id, r.occurred_at) AS z (timezone)
-    WHERE r.usage_date <> (r.occurred_at AT TIME ZONE z.timezone)::date;
+    WHERE r.usage_date BETWEEN v_from AND v_to
+        AND r.usage_date <> (r.occurred_at AT TIME ZONE z.timezone)::date;
 
     RETURN QUERY
     SELECT
@@ -134,6 +186,7 @@ BEGIN
         AND r.resource_type = d.resource_type
         AND r.resource_id = d.resource_id
     WHERE d.reversed_at IS NULL
+        AND r.usage_date BETWEEN v_from AND v_to
         AND r.source_id IS NOT NULL
         AND r.kind = 'charge'
         AND NOT EXISTS (
@@ -157,19 +210,6 @@ BEGIN
 
     RETURN QUERY
     SELECT
-        'balance equals credit entries',
-        format('tenant %s', t.id),
-        format('credit_balance %s, entries %s', t.credit_balance, COALESCE(e.amount, 0))
-    FROM public.tenants AS t
-    LEFT JOIN (
-        SELECT tenant_id, sum(c.amount) AS amount
-        FROM billing.credit_entries AS c
-        GROUP BY tenant_id
-    ) AS e ON e.tenant_id = t.id
-    WHERE COALESCE(t.credit_balance, 0) IS DISTINCT FROM COALESCE(e.amount, 0);
-
-    RETURN QUERY
-    SELECT
         'an invoice is the sum of its lines',
         format('invoice %s', i.id),
         format('subtotal %s and tax %s, lines %s and %s', i.subtotal, i.tax, l.subtotal, l.tax)
@@ -181,7 +221,122 @@ BEGIN
         WHERE x.tenant_id = i.tenant_id
             AND x.invoice_id = i.id
     ) AS l ON true
-    WHERE (i.subtotal, i.tax) IS DISTINCT FROM (l.subtotal, l.tax);
+    WHERE i.period_start <= v_to
+        AND i.period_end >= v_from
+        AND (i.subtotal, i.tax) IS DISTINCT FROM (l.subtotal, l.tax);
+
+    RETURN QUERY
+    SELECT
+        'an invoice line is rounded to its currency',
+        format('invoice %s, line %s', i.id, l.id),
+        format('amount %s %s', l.amount, i.currency)
+    FROM billing.invoices AS i
+    INNER JOIN billing.invoice_line_items AS l
+        ON l.tenant_id = i.tenant_id
+        AND l.invoice_id = i.id
+    WHERE i.period_start <= v_to
+        AND i.period_end >= v_from
+        AND l.amount <> round(l.amount, billing.currency_decimals(i.currency));
+
+    -- A draft is drawn up anew before it is issued; what is issued bills the records of that moment, one line a price.
+    RETURN QUERY
+    SELECT
+        'an issued invoice bills its records',
+        format('invoice %s, %s/%s', i.id, b.channel, b.resource_type),
+        format('lines bill %s for %s, records when it was issued %s for %s', b.line_quantity, b.line_amount,
+            b.record_quantity, b.record_amount)
+    FROM billing.invoices AS i
+    CROSS JOIN LATERAL (
+        SELECT channel, resource_type, l.quantity AS line_quantity, l.amount AS line_amount,
+            r.quantity AS record_quantity, r.amount AS record_amount, r.is_period_priced
+        FROM (
+            SELECT x.channel, x.resource_type, sum(x.quantity) AS quantity, sum(x.amount) AS amount
+            FROM billing.invoice_line_items AS x
+            WHERE x.tenant_id = i.tenant_id
+                AND x.invoice_id = i.id
+                AND x.kind = 'usage'
+            GROUP BY x.channel, x.resource_type
+        ) AS l
+        FULL JOIN (
+            SELECT
+                g.channel, g.resource_type, sum(g.quantity) AS quantity, bool_or(g.is_period_priced) AS is_period_priced,
+                sum(round(g.amount, billing.currency_decimals(i.currency))) AS amount
+            FROM (
+                SELECT
+                    u.channel, u.resource_type, billing.is_period_priced(p.charge_model) AS is_period_priced,
+                    sum(u.quantity) AS quantity, sum(u.total_cost) AS amount
+                FROM billing.usage_records AS u
+                INNER JOIN billing.pricing_rates AS p ON p.id = u.rate_id
+                WHERE u.tenant_id = i.tenant_id
+                    AND u.usage_date BETWEEN i.period_start AND i.period_end
+                    AND u.created_at <= COALESCE(i.finalized_at, 'infinity')
+                -- As list_invoice_usage.
+                GROUP BY
+                    u.channel, u.resource_type, u.unit_cost, p.initial_increment, p.billing_increment,
+                    p.connection_fee, p.minimum_charge, p.charge_model, p.terms, p.calendar_id
+            ) AS g
+            GROUP BY g.channel, g.resource_type
+        ) AS r USING (channel, resource_type)
+    ) AS b
+    WHERE i.status IN ('pending', 'paid', 'overdue')
+        AND i.period_start <= v_to
+        AND i.period_end >= v_from
+        AND (COALESCE(b.line_quantity, 0) <> COALESCE(b.record_quantity, 0)
+            -- What a period prices is in no record's cost.
+            OR (COALESCE(b.line_amount, 0) <> COALESCE(b.record_amount, 0) AND b.is_period_priced IS FALSE))
+        AND NOT EXISTS (
+            SELECT
+            FROM billing.detached_months AS d
+            WHERE d.month <= i.period_end
+                AND d.month + interval '1 month' > i.period_start
+        );
+
+    FOR v_table IN SELECT m.source_table FROM billing.metered_tables AS m ORDER BY m.source_table LOOP
+        CONTINUE WHEN to_regclass(billing.qualify_source(v_table)) IS NULL;
+        IF p_from IS NULL THEN
+            EXECUTE format('SELECT min(id) - 1, max(id) FROM %s', billing.qualify_source(v_table)) INTO v_after, v_last;
+        ELSE
+            SELECT i.first_id - 1, i.last_id INTO v_after, v_last FROM billing.window_ids(v_table, p_from, p_to) AS i;
+        END IF;
+        -- In batches, so that a table of any size needs little memory.
+        LOOP
+            EXECUTE format(
+                'SELECT max(b.id) FROM (SELECT s.id FROM %s AS s WHERE s.id > $1 AND s.id <= $2 ORDER BY s.id LIMIT 20000) AS b',
+                billing.qualify_source(v_table)
+            ) INTO v_until USING v_after, v_last;
+            EXIT WHEN v_until IS NULL;
+            RETURN QUERY
+            SELECT 'deserved equals recorded', format('%s %s', v_table, c.source_id), c.detail
+            FROM billing.compare_rows(v_table, p_from, p_to, v_after, v_until, false) AS c
+            WHERE c.differs
+                AND NOT EXISTS (
+                    SELECT
+                    FROM billing.unrated_usage AS u
+                    WHERE u.source_table = v_table
+                        AND u.source_id = c.source_id
+                        AND u.resolved_at IS NULL
+                );
+            v_after := v_until;
+        END LOOP;
+    END LOOP;
+
+    IF p_from IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    -- What is of no day.
+    RETURN QUERY
+    SELECT
+        'balance equals credit entries',
+        format('tenant %s', t.id),
+        format('credit_balance %s, entries %s', t.credit_balance, COALESCE(e.amount, 0))
+    FROM public.tenants AS t
+    LEFT JOIN (
+        SELECT tenant_id, sum(c.amount) AS amount
+        FROM billing.credit_entries AS c
+        GROUP BY tenant_id
+    ) AS e ON e.tenant_id = t.id
+    WHERE COALESCE(t.credit_balance, 0) IS DISTINCT FROM COALESCE(e.amount, 0);
 
     RETURN QUERY
     SELECT
@@ -212,72 +367,21 @@ BEGIN
         'billing.tenant_terms does not agree with tenants: was it changed with triggers off?'
     FROM public.tenants AS t
     LEFT JOIN LATERAL (
-        SELECT x.plan_id, x.timezone, x.currency
+        SELECT x.plan_id, x.timezone, x.currency, x.cards
         FROM billing.tenant_terms AS x
         WHERE x.tenant_id = t.id
         ORDER BY x.valid_from DESC
         LIMIT 1
     ) AS terms ON true
     WHERE (t.plan_id, COALESCE(t.timezone, 'UTC'), COALESCE(t.currency, 'USD'))
-        IS DISTINCT FROM (terms.plan_id, terms.timezone, terms.currency);
-
-    FOR v_metered IN SELECT * FROM billing.metered_tables AS m ORDER BY m.source_table LOOP
-        RETURN QUERY EXECUTE format(
-            $query$
-            SELECT
-                'deserved equals recorded',
-                format('%%s %%s', %1$L, COALESCE(d.source_id, o.source_id)),
-                format('deserves %%s %%s/%%s, recorded %%s', COALESCE(d.quantity, 0), COALESCE(d.channel, o.channel),
-                    COALESCE(d.resource_type, o.resource_type), COALESCE(o.quantity, 0))
-            FROM (SELECT m.* FROM %2$s AS r CROSS JOIN LATERAL %3$s AS m) AS d
-            FULL JOIN (
-                SELECT x.source_id, x.part, x.tenant_id, x.channel, x.resource_type,
-                    sum(COALESCE(x.seconds, x.quantity)) AS quantity
-                FROM billing.usage_records AS x
-                WHERE x.source_table = %1$L
-                GROUP BY x.source_id, x.part, x.tenant_id, x.channel, x.resource_type
-                HAVING sum(COALESCE(x.seconds, x.quantity)) <> 0
-            ) AS o
-                ON o.source_id = d.source_id
-                AND o.part = d.part
-                AND o.tenant_id = d.tenant_id
-                AND o.channel = d.channel
-                AND o.resource_type = d.resource_type
-            LEFT JOIN %2$s AS s ON s.id = o.source_id
-            WHERE d.quantity IS DISTINCT FROM o.quantity
-                -- A row that was deleted or archived stays billed.
-                AND (d.source_id IS NOT NULL OR s.id IS NOT NULL)
-                -- What was there before is history until backfill_usage bills it.
-                AND NOT (o.source_id IS NULL AND d.source_id <= $1)
-                AND NOT EXISTS (
-                    SELECT
-                    FROM billing.unrated_usage AS u
-                    WHERE u.source_table = %1$L
-                        AND u.source_id = COALESCE(d.source_id, o.source_id)
-                        AND u.resolved_at IS NULL
-                )
-                AND NOT EXISTS (
-                    SELECT
-                    FROM billing.direct_usage AS h
-                    WHERE h.tenant_id = d.tenant_id
-                        AND h.channel = d.channel
-                        AND h.resource_type = d.resource_type
-                        AND h.resource_id = d.resource_id
-                        AND h.reversed_at IS NULL
-                )
-                AND NOT EXISTS (
-                    SELECT
-                    FROM billing.detached_months AS g
-                    WHERE d.occurred_at >= g.month - 1
-                        AND d.occurred_at < g.month + 33
-                )
-            $query$,
-            v_metered.source_table, billing.qualify_source(v_metered.source_table), v_metered.measure_call
-        ) USING v_metered.history_id;
-    END LOOP;
+        IS DISTINCT FROM (terms.plan_id, terms.timezone, terms.currency)
+        OR NOT terms.cards @> billing.list_cards(t.id, t.plan_id);
 END;
 $$;
 
 COMMENT ON FUNCTION billing.verify IS
 'Checks every invariant in one snapshot. No rows: all hold. check_name is the promise, subject where it is broken,
-detail what was found. An open entry of unrated_usage is reported too, since usage waits there for somebody.';
+detail what was found; verify_checks says what to do. An open entry of unrated_usage is reported too, since usage waits
+there for somebody. With p_from and p_to only what is of those days (in the tenant''s zone, both included), for every few
+minutes: records of those days, rows that occurred or were recorded then, invoices of periods that touch them. Balances,
+prices and a row charged twice on two days are for the full form, for every night. Raises UB012.';

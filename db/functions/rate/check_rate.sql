@@ -40,14 +40,16 @@ BEGIN
         AND NEW.initial_increment BETWEEN 0 AND 86400
         AND NEW.billing_increment BETWEEN 0 AND 86400
         AND NEW.prefix ~ '^[0-9]{0,20}$'
-        AND (NEW.effective_until > NEW.effective_from) IS NOT FALSE
+        AND NEW.currency ~ '^[A-Z]{3}$'
+        AND isfinite(NEW.effective_from)
+        AND (NEW.effective_until > NEW.effective_from AND isfinite(NEW.effective_until)) IS NOT FALSE
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad terms of a rate'
             USING ERRCODE = 'UB005',
-                DETAIL = format('unit_price %s, connection_fee %s, minimum_charge %s, increments %s/%s, prefix %L, from %s until %s.',
+                DETAIL = format('unit_price %L, connection_fee %L, minimum_charge %L, increments %L/%L, prefix %L, currency %L, from %L until %L.',
                     NEW.unit_price, NEW.connection_fee, NEW.minimum_charge, NEW.initial_increment,
-                    NEW.billing_increment, NEW.prefix, NEW.effective_from, NEW.effective_until),
-                HINT = 'Amounts are finite, not negative and have at most 20 decimals, increments are 0 to 86400 s, a prefix is at most 20 digits without +, and a rate ends after it begins.';
+                    NEW.billing_increment, NEW.prefix, NEW.currency, NEW.effective_from, NEW.effective_until),
+                HINT = 'Amounts are finite, not negative and have at most 20 decimals, increments are 0 to 86400 s, a prefix is at most 20 digits without +, a currency is three capitals, and a rate ends after it begins, at an instant or never (NULL).';
     END IF;
     IF billing.is_by_terms(NEW.charge_model, NEW.terms) IS NOT FALSE OR NEW.calendar_id IS NOT NULL THEN
         PERFORM billing.check_rate_terms(NEW);
@@ -66,6 +68,8 @@ BEGIN
     END IF;
 
     IF NEW.is_active THEN
+        -- Whoever is entering a price for this card is waited for, so that his is seen.
+        PERFORM billing.lock_card(COALESCE(NEW.tenant_id, -NEW.plan_id, 0), NEW.channel, NEW.resource_type);
         SELECT *
         INTO v_other
         FROM (
@@ -98,5 +102,5 @@ $$;
 
 COMMENT ON FUNCTION billing.check_rate IS
 'Refuses overlapping rates (UB010), bad terms (UB005), unknown tenants and plans (UB002), and changes to a price that
-has begun (UB013). The constraints of the table hold the same against races. Fills in the unit_price of a rate whose
-prices are in its terms.';
+has begun (UB013). The constraints of the table hold the same where a snapshot is too old to see the other rate. Fills in
+the unit_price of a rate whose prices are in its terms.';

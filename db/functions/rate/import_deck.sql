@@ -30,10 +30,8 @@ DECLARE
     v_count bigint;
     v_examples text;
 BEGIN
-    -- The lock of resolve_prices, taken before looking: two decks for one card come one after the other.
-    PERFORM pg_advisory_xact_lock(hashtextextended(
-        concat_ws(' ', 'billing.resolve_prices', billing.find_card(p_card), p_channel, p_resource_type), 0
-    ));
+    -- Taken before looking: two decks for one card come one after the other.
+    PERFORM billing.lock_card(billing.find_card(p_card), p_channel, p_resource_type);
 
     CREATE TEMPORARY TABLE billing_deck_changes ON COMMIT DROP AS
     SELECT *

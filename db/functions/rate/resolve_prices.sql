@@ -7,9 +7,17 @@ SET enable_nestloop = off
 AS $$
 BEGIN
     -- Two changes of one card at a time would each flatten without the other.
-    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'billing.resolve_prices', p_card, p_channel, p_resource_type), 0));
+    PERFORM billing.lock_card(p_card, p_channel, p_resource_type);
 
-    -- The first price of a card puts the card on the list of those who may use it.
+    -- The first price of a card puts the card on the list of those who may use it. Who becomes one of them meanwhile (see
+    -- tenant_changed) either sees the price or is waited for: he would never get to know the card otherwise.
+    IF p_card <> 0 AND NOT EXISTS (SELECT FROM billing.resolved_prices WHERE card = p_card) THEN
+        IF p_card < 0 THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('billing.list_cards', p_card));
+        ELSE
+            PERFORM FROM public.tenants WHERE id = p_card FOR SHARE;
+        END IF;
+    END IF;
     UPDATE billing.tenant_terms
     SET cards = billing.list_cards(tenant_id, plan_id)
     WHERE (tenant_id = p_card OR plan_id = -p_card)
@@ -24,7 +32,7 @@ BEGIN
         card, channel, resource_type, lo, valid_from, rate_id, currency,
         unit_price, initial_increment, billing_increment, connection_fee, minimum_charge, by_terms
     )
-    WITH rates AS MATERIALIZED (
+    WITH RECURSIVE rates AS MATERIALIZED (
         SELECT *
         FROM billing.pricing_rates
         WHERE card = p_card
@@ -32,57 +40,97 @@ BEGIN
             AND resource_type = p_resource_type
             AND is_active
     ),
+    prefixes AS MATERIALIZED (
+        SELECT DISTINCT prefix
+        FROM rates
+    ),
+    -- When a prefix has no price of its own.
+    gaps AS (
+        SELECT prefix, gap_from, gap_until
+        FROM (
+            SELECT
+                prefix, effective_from AS gap_until,
+                lag(effective_until, 1, '-infinity') OVER (PARTITION BY prefix ORDER BY effective_from) AS gap_from
+            FROM rates
+        ) AS before
+        WHERE gap_from < gap_until
+        UNION ALL
+        SELECT prefix, max(effective_until), 'infinity'
+        FROM rates
+        GROUP BY prefix
+        HAVING bool_and(effective_until IS NOT NULL)
+    ),
+    -- What steps in then: the next shorter prefix that there is.
+    inherited AS MATERIALIZED (
+        SELECT g.prefix, g.gap_from, g.gap_until, shorter.prefix AS shorter
+        FROM gaps AS g
+        INNER JOIN (
+            SELECT DISTINCT ON (p.prefix) p.prefix AS of_prefix, q.prefix
+            FROM prefixes AS p
+            CROSS JOIN LATERAL generate_series(0, length(p.prefix) - 1) AS n
+            INNER JOIN prefixes AS q ON q.prefix = left(p.prefix, n)
+            ORDER BY p.prefix, n DESC
+        ) AS shorter ON shorter.of_prefix = g.prefix
+    ),
+    -- Each price goes down to the longer prefixes as far as they leave it time, so that no more is looked at than is kept.
+    held AS (
+        SELECT prefix, effective_from AS held_from, COALESCE(effective_until, 'infinity') AS held_until, id
+        FROM rates
+        UNION ALL
+        SELECT i.prefix, GREATEST(h.held_from, i.gap_from), LEAST(h.held_until, i.gap_until), h.id
+        FROM held AS h
+        INNER JOIN inherited AS i
+            ON i.shorter = h.prefix
+            AND i.gap_from < h.held_until
+            AND i.gap_until > h.held_from
+    ),
+    changes AS MATERIALIZED (
+        SELECT prefix, held_from AS at, id
+        FROM held
+        UNION ALL
+        SELECT prefix, held_until, NULL
+        FROM (
+            SELECT
+                prefix, held_until,
+                lead(held_from, 1, 'infinity') OVER (PARTITION BY prefix ORDER BY held_from) AS next_from
+            FROM held
+        ) AS ends
+        WHERE held_until < next_from
+    ),
     -- A range begins where a prefix begins and where it ends. Between two such points the prefixes that cover a
     -- number are those that cover the point. ('19' ends before '1:', since ':' follows '9'.)
-    points AS (
+    points AS MATERIALIZED (
         SELECT ''::text COLLATE "C" AS lo
         FROM rates
         UNION
         SELECT prefix
-        FROM rates
+        FROM prefixes
         UNION
         SELECT left(prefix, -1) || chr(ascii(right(prefix, 1)) + 1)
-        FROM rates
+        FROM prefixes
         WHERE prefix <> ''
     ),
-    covering AS MATERIALIZED (
-        SELECT p.lo, r.id, r.prefix, r.effective_from, r.effective_until
+    covered AS (
+        SELECT DISTINCT ON (p.lo) p.lo, q.prefix
         FROM points AS p
         CROSS JOIN LATERAL generate_series(0, length(p.lo)) AS n
-        INNER JOIN rates AS r ON r.prefix = left(p.lo, n)
-    ),
-    instants AS (
-        SELECT lo, '-infinity'::timestamptz AS at
-        FROM points
-        UNION
-        SELECT lo, effective_from
-        FROM covering
-        UNION
-        SELECT lo, effective_until
-        FROM covering
-        WHERE effective_until IS NOT NULL
-    ),
-    winners AS (
-        SELECT DISTINCT ON (i.lo, i.at) i.lo, i.at, c.id
-        FROM instants AS i
-        LEFT JOIN covering AS c
-            ON c.lo = i.lo
-            AND c.effective_from <= i.at
-            AND (c.effective_until IS NULL OR c.effective_until > i.at)
-        ORDER BY i.lo, i.at, length(c.prefix) DESC NULLS LAST
-    ),
-    changes AS (
-        SELECT *, lag(id) OVER (PARTITION BY lo ORDER BY at) AS id_before
-        FROM winners
+        INNER JOIN prefixes AS q ON q.prefix = left(p.lo, n)
+        ORDER BY p.lo, n DESC
     )
     SELECT
         p_card, p_channel, p_resource_type, w.lo, w.at, w.id, r.currency,
         r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge,
         COALESCE(billing.is_by_terms(r.charge_model, r.terms), false)
-    FROM changes AS w
-    LEFT JOIN rates AS r ON r.id = w.id
-    WHERE w.at = '-infinity'
-        OR w.id IS DISTINCT FROM w.id_before;
+    FROM (
+        SELECT c.lo, x.at, x.id
+        FROM covered AS c
+        INNER JOIN changes AS x ON x.prefix = c.prefix
+        UNION ALL
+        -- No price has always been in force.
+        SELECT lo, '-infinity', NULL
+        FROM points
+    ) AS w
+    LEFT JOIN rates AS r ON r.id = w.id;
 END;
 $$;
 

@@ -25,6 +25,9 @@ BEGIN
         v_from := '-infinity';
     END IF;
 
+    -- Waits for the first price of the plan's card, if it is just being entered (see resolve_prices). The tenant's own
+    -- waits for, or holds, the tenant's row.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id));
     INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
     VALUES (
         NEW.id, v_from, NEW.plan_id, COALESCE(NEW.timezone, 'UTC'), COALESCE(NEW.currency, 'USD'),
