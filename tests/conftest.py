@@ -39,7 +39,10 @@ SETTINGS = {
 class Cluster:
     """A server under test. `conninfo` names a database of a role that may create others."""
 
-    def __init__(self, conninfo: str, psql: Path, admin_conninfo: str | None = None) -> None:
+    def __init__(
+        self, version: int | str, conninfo: str, psql: Path, admin_conninfo: str | None = None
+    ) -> None:
+        self.version = version
         self.psql = psql
         self._conninfo = conninfo
         self._admin_conninfo = admin_conninfo
@@ -182,11 +185,11 @@ def clusters() -> Iterator[Callable[[int | str], Cluster]]:
             servers.append(server)
             server.start()
             admin = server.conninfo(admin=True)
-            started[version] = Cluster(server.conninfo(), server.psql, admin)
+            started[version] = Cluster(version, server.conninfo(), server.psql, admin)
         else:
             assert EXTERNAL
             psql = shutil.which("psql") or next(iter(installed().values())) / "psql"
-            started[version] = Cluster(EXTERNAL, Path(psql))
+            started[version] = Cluster(version, EXTERNAL, Path(psql))
         return started[version]
 
     try:
@@ -227,6 +230,12 @@ def _lives(pid: int) -> bool:
 def cluster(request: pytest.FixtureRequest, clusters: Callable[[int | str], Cluster]) -> Cluster:
     """The server that this round of tests runs on."""
     return clusters(request.param)
+
+
+@pytest.fixture(scope="session")
+def thorough(cluster: Cluster, pytestconfig: pytest.Config) -> bool:
+    """Whether this is the newest server of the run: random tests are short on the others."""
+    return cluster.version == "external" or cluster.version == max(_majors(pytestconfig))
 
 
 @pytest.fixture

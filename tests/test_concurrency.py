@@ -471,9 +471,10 @@ def test_the_first_price_of_a_card_beside_a_tenant_that_changes(
     card: str,
     first: str,
 ) -> None:
-    """Whichever commits first, the tenant pays the price of its own card or of the plan it joins."""
+    """Whichever commits first, the tenant pays its own price or that of the plan it joins."""
     price = f"""
-        INSERT INTO billing.pricing_rates ({card}_id, channel, resource_type, unit_price, effective_from)
+        INSERT INTO billing.pricing_rates ({card}_id, channel, resource_type, unit_price,
+            effective_from)
         VALUES ({3 if card == "plan" else 1}, 'voice', 'minute', 3, '2026-01-01')
         """
     joins = "UPDATE tenants SET plan_id = 3 WHERE id = 1"

@@ -378,7 +378,9 @@ def test_an_invoiced_period_yields_an_adjustment_of_the_next_invoice(db: Connect
     cost = """
         WITH used AS (
             SELECT array_agg(u) AS lines
-            FROM billing.list_period_usage(%s, '2026-05-01', '2026-05-31', '2026-05-31 23:59+00') AS u
+            FROM billing.list_period_usage(
+                %s, '2026-05-01', '2026-05-31', '2026-05-31 23:59+00'
+            ) AS u
         )
         SELECT sum(amount)
         FROM (
