@@ -1,6 +1,6 @@
 -- Tiers, packages and allowances price what a whole billing period holds, exactly, at any moment of it.
 BEGIN;
-SELECT plan(52);
+SELECT plan(56);
 \ir fixtures/tenants.sql
 
 -- The lines of a draft drawn up anew.
@@ -133,6 +133,13 @@ SELECT results_eq('SELECT kind, description, amount FROM pg_temp.lines(30, ''202
 SELECT pg_temp.call(33, 30, '2025-12-04 10:00:00+00', 6000);
 SELECT is((SELECT amount FROM pg_temp.lines(30, '2025-12-01') WHERE kind = 'credit'), -0.75,
     'an allowance that changes holds for the periods that begin later');
+INSERT INTO tenants (id, company_name, plan_id) VALUES (31, 'Begins late', 3);
+INSERT INTO plan_allowances (plan_id, channel, resource_type, effective_from, quantity, unit_value)
+VALUES (3, 'sms', 'message', '2025-11-02', 10, 0.0075);
+INSERT INTO messages (tenant_id, channel, direction, status, sent_at)
+SELECT 31, 'sms', 'outbound', 'sent', '2025-11-03 10:00:00+00' FROM generate_series(1, 20);
+SELECT is((SELECT current_usage FROM get_tenant_balance(31, '2025-11-30')), 0.15,
+    'nor does the balance count one that began within the period, before its first usage');
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, effective_from) VALUES (30, 'voice', 'minute', 0.001, '2026-01-01 00:00:00+00');
 UPDATE pricing_rates SET effective_until = '2026-02-01 00:00:00+00' WHERE tenant_id = 30;
 SELECT pg_temp.call(34, 30, '2026-01-04 10:00:00+00', 600);
@@ -162,7 +169,10 @@ FROM (VALUES
     ('terms, connection_fee', '''volume'', ''{"tiers": [{"unit_price": 1}]}'', 1'),
     ('terms, unit_price', '''per_unit'', ''{"maximum_charge": -1}'', 1'),
     ('terms, unit_price', '''per_unit'', ''{"increment": 6}'', 1'),
-    ('terms, unit_price, minimum_charge', '''per_unit'', ''{"maximum_charge": 1}'', 1, 2')
+    ('terms, unit_price, minimum_charge', '''per_unit'', ''{"maximum_charge": 1}'', 1, 2'),
+    ('unit_price, effective_until', '''per_unit'', 1, ''infinity'''),
+    ('unit_price, currency', '''per_unit'', 1, ''usd'''),
+    ('unit_price, currency', '''per_unit'', 1, NULL')
 ) AS bad (columns, vals);
 
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');

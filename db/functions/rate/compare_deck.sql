@@ -28,6 +28,8 @@ STABLE
 PARALLEL SAFE
 -- How many lines there are is not known when this is planned, and nested loops would make a deck quadratic.
 SET enable_nestloop = off
+-- What is left of them counts as so costly that the plan would be compiled, for a second.
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -4,6 +4,8 @@ RETURNS void
 LANGUAGE plpgsql
 -- The sizes of the steps below are not known when they are planned, and nested loops would make a deck quadratic.
 SET enable_nestloop = off
+-- What is left of them counts as so costly that the plan would be compiled, for a second.
+SET jit = off
 AS $$
 BEGIN
     -- Two changes of one card at a time would each flatten without the other.

@@ -5,6 +5,8 @@ LANGUAGE plpgsql
 -- How many charges still stand is not known when this is planned, and nested loops over them would be quadratic. Each
 -- charge itself is found by its key (LATERAL, LIMIT 1), however many records there are.
 SET enable_nestloop = off
+-- What is left of them counts as so costly that the plan would be compiled, for a second.
+SET jit = off
 AS $$
 DECLARE
     v_metered billing.metered_tables;
