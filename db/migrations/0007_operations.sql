@@ -36,5 +36,8 @@ COMMENT ON TYPE billing.row_difference IS
 'A source row of some days. is_deserving: it deserves a charge then. differs: what is recorded is not what it deserves;
 detail says how. is_moved: its time is another than recorded, on the same day.';
 
+-- It has no key. Published, merge_summaries could not delete from it otherwise.
+ALTER TABLE billing.usage_deltas REPLICA IDENTITY FULL;
+
 -- verify gets arguments. Functions are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.verify();

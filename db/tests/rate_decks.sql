@@ -1,6 +1,6 @@
 -- A rate deck is put in force whole or not at all, from an instant on, and what it changes can be seen before and after.
 BEGIN;
-SELECT plan(54);
+SELECT plan(56);
 \ir fixtures/tenants.sql
 
 -- Lines as the command line sends them: "prefix price", numbered from 2 on; more fields as JSON.
@@ -60,6 +60,8 @@ SELECT is(pg_temp.prefix('+0044'), '0044', 'not after a +');
 SELECT is(pg_temp.prefix('*'), '', 'a star is every destination');
 SELECT is(pg_temp.prefix('''44'), '44', 'the apostrophe of a spreadsheet is no part of a prefix');
 SELECT is(pg_temp.fault('{"prefix": ""}'), 'prefix is missing (* is every destination)', 'an empty prefix is missing, not every destination');
+SELECT is(pg_temp.fault('{"prefix": "4470-4479"}'), 'a range and not a prefix: 4470-4479', 'a range is not read as a long prefix');
+SELECT is(pg_temp.fault('{"prefix": "1-684"}'), NULL, 'while a dash within a prefix is no harm');
 SELECT is(pg_temp.fault('{"prefix": "44x"}'), 'malformed prefix: 44x', 'letters are malformed');
 SELECT is(pg_temp.fault('{"prefix": "44.0"}'), 'malformed prefix: 44.0', 'so is a number that a spreadsheet has made of it');
 SELECT is(pg_temp.fault('{"prefix": "4.47E+11"}'), 'malformed prefix: 4.47E+11', 'or an exponent');

@@ -1,6 +1,6 @@
 -- Which price holds: tenant before plan before default, the longest prefix within, in force when it happened.
 BEGIN;
-SELECT plan(69);
+SELECT plan(70);
 \ir fixtures/tenants.sql
 
 -- The price that a call of Globex (8, on the professional plan) has.
@@ -156,6 +156,7 @@ SELECT throws_ok(
     'UB002', NULL, 'for an unknown plan as well');
 SELECT throws_ok($$UPDATE pricing_rates SET unit_price = 1 WHERE card = 0 AND channel = 'sms'$$, 'UB013', NULL, 'a price that has begun cannot be changed');
 SELECT throws_ok($$DELETE FROM pricing_rates WHERE card = 0 AND channel = 'sms'$$, 'UB013', NULL, 'nor taken out');
+SELECT throws_ok('TRUNCATE pricing_rates', 'UB014', NULL, 'nor with all the others');
 SELECT throws_ok($$UPDATE pricing_rates SET plan_id = 2 WHERE card = 0 AND channel = 'email'$$, 'UB013', NULL, 'nor moved to another card');
 
 INSERT INTO pricing_rates (id, tenant_id, channel, resource_type, unit_price, effective_from) VALUES (4712, 9, 'voice', 'minute', 0.5, '2020-01-01');

@@ -10,6 +10,9 @@ SELECT billing.attach_trigger('billing.pricing_rates', 'rates_updated',
 SELECT billing.attach_trigger('billing.pricing_rates', 'rates_deleted',
     'AFTER DELETE ON billing.pricing_rates REFERENCING OLD TABLE AS old_rows '
     'FOR EACH STATEMENT EXECUTE FUNCTION billing.rates_changed()');
+-- TRUNCATE would take prices that have begun with it.
+SELECT billing.attach_trigger('billing.pricing_rates', 'append_only_truncate',
+    'BEFORE TRUNCATE ON billing.pricing_rates FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()');
 
 -- The prices that were there before the triggers.
 SELECT billing.resolve_prices(card, channel, resource_type)

@@ -68,6 +68,11 @@ AS $$
                 '; ',
                 CASE
                     WHEN COALESCE(d.written, '') = '' THEN 'prefix is missing (* is every destination)'
+                    -- 1-684 is a prefix; 4470-4479 would be read as a long one, and price nothing.
+                    WHEN d.written ~ '^\+?([0-9]{3,})-[0-9]{3,}$'
+                        AND length(split_part(d.written, '-', 2)) = length(ltrim(split_part(d.written, '-', 1), '+'))
+                        AND split_part(d.written, '-', 2) > ltrim(split_part(d.written, '-', 1), '+')
+                        THEN format('a range and not a prefix: %s', left(d.written, 41))
                     WHEN d.prefix IS NULL OR (d.prefix = '' AND d.compact <> '*')
                         THEN format('malformed prefix: %s', left(d.written, 40))
                     WHEN length(d.prefix) > 20 THEN format('prefix is longer than 20 digits: %s', left(d.prefix, 40))

@@ -1,0 +1,1 @@
+"""Campaigns that look for a counter-example to what billing promises: docs/campaigns.md."""

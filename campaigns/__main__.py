@@ -1,0 +1,94 @@
+"""`python -m campaigns crash` and `python -m campaigns move`: the long forms, with figures."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import sys
+import time
+
+import click
+import psycopg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from campaigns import crash, move_house
+from campaigns.load import CounterExample
+from campaigns.servers import homes
+from pyapi.embedded import Server, ServerError, installed
+
+console = Console(width=None if sys.stdout.isatty() else 110)
+
+
+@click.group()
+def main() -> None:
+    """Campaigns that look for a counter-example to "nothing lost, nothing billed twice"."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@main.command("crash")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--cycles", default=1000, show_default=True, help="How many crashes.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_crash(pg: int | None, cycles: int, minutes: float | None, seed: int | None) -> None:
+    """Crash a server at work, recover it, and look for what is missing."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Crashing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "crash", pg, **crash.SETTINGS)
+        bar = progress.add_task("crashes", total=cycles)
+        try:
+            crash.prepare(server)
+            with psycopg.connect(server.conninfo()) as connection:
+                version = connection.info.parameter_status("server_version")
+            figures = crash.campaign(
+                server, seed, cycles, lambda _: progress.advance(bar), is_over=is_over
+            )
+        except (CounterExample, ServerError) as error:
+            raise click.ClickException(f"{error}\n(seed {seed})") from error
+    console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}")
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name, count in sorted(figures.counts.items()):
+        table.add_row(name, f"{count:,}")
+    table.add_row("slowest recovery, s", f"{figures.slowest_recovery:.1f}")
+    console.print(table)
+
+
+@main.command("move")
+@click.option("--pg", multiple=True, type=int, help="Only between these majors; repeatable.")
+@click.option("--seed", type=int, help="For the load that a replica takes over.")
+def run_move(pg: tuple[int, ...], seed: int | None) -> None:
+    """Move a database every way there is, compare, and bill on."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+    majors = sorted(major for major in installed() if not pg or major in pg)
+    table = Table("move", "result", "s", box=None)
+    failed = False
+    for move in move_house.list_moves(majors):
+        with homes() as folder:
+            outcome = move_house.attempt(move, folder, random.Random(f"{seed} {move.name}"))
+        failed = failed or outcome.is_failure
+        click.echo(f"{outcome.name}: {outcome.result}", err=True)
+        table.add_row(outcome.name, outcome.result, f"{outcome.seconds:.1f}")
+    console.print(f"seed {seed}, PostgreSQL {', '.join(map(str, majors))}, {_took(begin)}")
+    console.print(table)
+    if failed:
+        raise click.ClickException("a move did not go well")
+
+
+def _took(begin: float) -> str:
+    return f"{(time.monotonic() - begin) / 60:.1f} minutes, {os.cpu_count()} processors"
+
+
+if __name__ == "__main__":
+    main()
