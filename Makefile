@@ -27,7 +27,7 @@ demo: install ## see calls billed, summed and invoiced, on a PostgreSQL of its o
 	@$(BIN)/irisx-usage demo
 
 test: install ## run every test on every PostgreSQL found (PYTEST_ADDOPTS=--pg=18 for one)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 test-money: install ## price ten million random cases like an oracle in fractions (IRISX_TEST_MONEY=1000000 for fewer)
 	@IRISX_TEST_MONEY=$${IRISX_TEST_MONEY:-10000000} $(BIN)/python -m pytest -s --pg 18 tests/test_charge.py -k random_prices
