@@ -34,10 +34,15 @@ AS $$
     -- A price with a fee at zero is owed by a tenant who used nothing, too.
     SELECT
         'usage', r.channel, r.resource_type, r.id, NULL, 0, 0, 0, billing.apply_terms(r.charge_model, r.terms, 0, 0)
-    FROM billing.pricing_rates AS r
-    WHERE r.card = ANY (p_cards)
-        AND r.charge_model NOT IN ('per_unit', 'stepped')
-        AND r.is_active
+    FROM (
+        -- OFFSET 0 keeps the planner to pricing_rates_period_priced_idx, which has no deck in it.
+        SELECT *
+        FROM billing.pricing_rates AS x
+        WHERE x.card = ANY (p_cards)
+            AND x.charge_model NOT IN ('per_unit', 'stepped')
+        OFFSET 0
+    ) AS r
+    WHERE r.is_active
         AND r.effective_from <= p_at
         AND (r.effective_until IS NULL OR r.effective_until > p_at)
         AND billing.apply_terms(r.charge_model, r.terms, 0, 0) <> 0
