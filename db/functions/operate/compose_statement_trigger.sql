@@ -6,11 +6,12 @@ IMMUTABLE
 AS $$
     SELECT format($body$
 DECLARE
+    v_any_now boolean;
+    v_any_before boolean := false;
+    v_count bigint;
     v_first billing.measurement[];
     v_before billing.measurement[];
     v_now billing.measurement[];
-    v_any_before boolean := false;
-    v_any_now boolean;
 BEGIN
     BEGIN
         -- Most statements touch rows that are worth nothing, before and after: they pay for this look only.
@@ -21,15 +22,41 @@ BEGIN
             INTO v_any_now, v_any_before;
         ELSE
             SELECT EXISTS (SELECT FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m) INTO v_any_now;
+            v_any_before := v_any_now AND billing.is_recorded(%1$L, ARRAY(SELECT r.id FROM new_rows AS r));
         END IF;
         IF NOT v_any_now AND NOT v_any_before THEN
             RETURN NULL;
         END IF;
 
-        IF v_any_now THEN
-            SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
+        -- The usual case: rows that come to be worth something. A few one by one, the rest of many at once.
+        IF NOT v_any_before AND pg_trigger_depth() = 1 AND current_setting('billing.is_nested', true) IS DISTINCT FROM 'on' THEN
+            PERFORM billing.record_first_charge(
+                %1$L, m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity,
+                m.destination, m.occurred_at
+            )
+            FROM new_rows AS r
+            CROSS JOIN LATERAL %2$s AS m
+            LIMIT 8;
+            GET DIAGNOSTICS v_count = ROW_COUNT;
+            IF v_count = 8 THEN
+                SELECT array_agg(m)
+                INTO v_first
+                FROM (SELECT m FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m OFFSET 8) AS rest;
+                PERFORM billing.record_first_charges(%1$L, v_first);
+            END IF;
+            RETURN NULL;
         END IF;
-        IF v_any_before THEN
+    EXCEPTION
+        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+            RAISE;
+        WHEN OTHERS THEN
+            -- Something was recorded before, or went wrong: nothing is written yet, and each row is looked at below.
+            NULL;
+    END;
+
+    BEGIN
+        SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
+        IF TG_OP = 'UPDATE' THEN
             SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
             IF v_now IS NOT DISTINCT FROM v_before THEN
                 RETURN NULL;
@@ -61,7 +88,7 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM billing.record_inserted(%1$L, v_now);
         RETURN NULL;
-    ELSIF NOT v_any_before THEN
+    ELSIF v_before IS NULL THEN
         PERFORM billing.record_changes(%1$L, v_now);
         RETURN NULL;
     END IF;

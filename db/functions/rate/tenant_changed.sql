@@ -9,6 +9,7 @@ DECLARE
     v_from timestamptz := now();
     v_is_billed boolean := EXISTS (SELECT FROM billing.usage_sums WHERE tenant_id = NEW.id)
         OR EXISTS (SELECT FROM billing.usage_deltas WHERE tenant_id = NEW.id);
+    v_looks_closer boolean;
 BEGIN
     IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
         RAISE EXCEPTION 'the currency of a tenant with usage cannot change'
@@ -16,6 +17,14 @@ BEGIN
                 DETAIL = format('Tenant %s has usage in %s.', NEW.id, COALESCE(OLD.currency, 'USD')),
                 HINT = 'Open a new tenant for the new currency.';
     END IF;
+
+    -- Waits for the first price of the plan's card, if it is just being entered (see resolve_prices). The tenant's own
+    -- waits for, or holds, the tenant's row.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id));
+
+    -- Nobody may begin to record by hand (look_closer) between this look and the new row.
+    PERFORM FROM billing.tenant_terms WHERE tenant_id = NEW.id FOR UPDATE;
+    v_looks_closer := COALESCE((SELECT bool_or(looks_closer) FROM billing.tenant_terms WHERE tenant_id = NEW.id), false);
 
     -- Until something was billed, a change only sets the tenant up, and holds from the beginning.
     IF NOT v_is_billed THEN
@@ -25,13 +34,10 @@ BEGIN
         v_from := '-infinity';
     END IF;
 
-    -- Waits for the first price of the plan's card, if it is just being entered (see resolve_prices). The tenant's own
-    -- waits for, or holds, the tenant's row.
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id));
-    INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
+    INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards, looks_closer)
     VALUES (
         NEW.id, v_from, NEW.plan_id, COALESCE(NEW.timezone, 'UTC'), COALESCE(NEW.currency, 'USD'),
-        billing.list_cards(NEW.id, NEW.plan_id)
+        billing.list_cards(NEW.id, NEW.plan_id), v_looks_closer
     )
     ON CONFLICT (tenant_id, valid_from) DO UPDATE
     SET

@@ -9,7 +9,6 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_measured billing.measurement;
     v_id bigint;
     v_ids bigint[];
     v_state text;
@@ -17,12 +16,8 @@ DECLARE
     v_context text;
 BEGIN
     BEGIN
-        IF cardinality(p_first) > 8 THEN
+        IF p_first IS NOT NULL THEN
             PERFORM billing.record_first_charges(p_source_table, p_first);
-        ELSIF p_first IS NOT NULL THEN
-            FOREACH v_measured IN ARRAY p_first LOOP
-                PERFORM billing.record_first_charge(p_source_table, v_measured);
-            END LOOP;
         END IF;
         IF p_before IS NOT NULL OR p_now IS NOT NULL THEN
             PERFORM billing.record_differences(p_source_table, p_before, p_now);
