@@ -1,34 +1,41 @@
-"""Starts a server of its own and shows what metering costs."""
+"""Starts servers of its own and shows what metering costs: `python -m bench run`."""
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
+import psycopg
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench import report
+from bench.figures import Figures, ServerFigures
+from bench.measure import Measure
+from bench.measures import MEASURES
 from bench.micro import measure_micro
-from bench.stage import SETTINGS, Stage, WrongResultError
-from pyapi.embedded import Server, ServerError
+from bench.stage import FULL, QUICK, SETTINGS, Scale, Stage, WrongResultError
+from pyapi.embedded import Server, ServerError, installed, project
 
-console = Console(width=None if sys.stdout.isatty() else 132)
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 @contextmanager
-def _stage(pg: int | None) -> Iterator[Stage]:
+def _stage(pg: int, scale: Scale) -> Iterator[Stage]:
     """A server that ends with us, whatever happens."""
     # /tmp may lie in memory, where fsync costs nothing.
     place = "/var/tmp" if Path("/var/tmp").is_dir() else None
     server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **SETTINGS)
     try:
-        yield Stage(server.start())
-    except (WrongResultError, ServerError) as error:
-        raise click.ClickException(str(error)) from error
+        yield Stage(server.start(), scale)
     finally:
         server.destroy()
 
@@ -40,12 +47,90 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--pg", "majors", type=int, multiple=True, help="Only this PostgreSQL major.")
+@click.option("--quick", is_flag=True, help="Little of each, to see that it runs.")
+@click.option("--only", multiple=True, help="Only measures whose name begins so.")
+@click.option("--rounds", type=int, help="How many; by default 5, or 2 when quick.")
+@click.option("--write/--no-write", default=None, help="docs/; by default after a full run.")
+def run(
+    majors: Sequence[int],
+    quick: bool,
+    only: tuple[str, ...],
+    rounds: int | None,
+    write: bool | None,
+) -> None:
+    """Measure everything, round by round, on every PostgreSQL asked for."""
+    scale = QUICK if quick else FULL
+    scale = replace(scale, rounds=rounds or scale.rounds)
+    measures = [m for m in MEASURES if not only or m.name.startswith(only)]
+    if not measures:
+        raise click.BadParameter(f"one of {', '.join(m.name for m in MEASURES)}", param_hint="only")
+    newest, *older = installed()
+    majors = majors or ([newest] if quick else [newest, *older[-1:]])
+    figures = Figures.of_today(
+        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant, the first"
+        f" {scale.warm_up} s left out" + (": a quick run, not to quote" if quick else "")
+    )
+    docs = project() / "docs"
+    kept = docs / "performance.json" if write or not (quick or only) else None
+    total = len(majors) * scale.rounds * len(measures)
+    try:
+        with _progress() as progress:
+            bar = progress.add_task("", total=total)
+            for major in majors:
+                for what in _measure(figures, major, measures, scale, kept):
+                    progress.update(bar, advance=1, description=what)
+                    if not progress.console.is_terminal:
+                        progress.console.print(what)
+    except ServerError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        report.show(console, figures, measures)
+        if kept:
+            report.write(docs / "performance.md", figures, measures)
+    if any(server.failures for server in figures.servers):
+        sys.exit(1)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
+def _measure(
+    figures: Figures, major: int, measures: Sequence[Measure], scale: Scale, kept: Path | None
+) -> Iterator[str]:
+    """Round after round of all measures, in an order that changes; says what was done."""
+    begin = time.monotonic()
+    with _stage(major, scale) as stage:
+        own = ServerFigures(stage.owner.info.parameter_status("server_version") or str(major))
+        figures.servers.append(own)
+        for number in range(scale.rounds):
+            for measure in random.sample(measures, len(measures)):
+                if measure.name not in own.failures:
+                    try:
+                        own.rounds.setdefault(measure.name, []).append(measure.run(stage))
+                    except (WrongResultError, psycopg.Error) as error:
+                        own.failures[measure.name] = str(error)
+                own.verified, own.seconds = stage.verified, time.monotonic() - begin
+                if kept:
+                    figures.save(kept)
+                yield (
+                    f"{own.seconds:5.0f} s, PostgreSQL {own.version},"
+                    f" round {number + 1} of {scale.rounds}: {measure.name}"
+                )
+
+
+@main.command()
 @click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
 @click.option("--updates", default=4000, show_default=True, help="How many of each kind.")
 def micro(pg: int | None, updates: int) -> None:
     """Microseconds of the backend's CPU for each single-row UPDATE, in under a minute."""
-    with _stage(pg) as stage:
-        console.print(measure_micro(stage, updates))
+    try:
+        with _stage(pg or next(iter(installed())), QUICK) as stage:
+            console.print(measure_micro(stage, updates))
+    except (WrongResultError, ServerError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

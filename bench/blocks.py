@@ -1,4 +1,4 @@
-"""Single-row UPDATEs of one client, in small blocks of each variant in turn, so that noise cancels."""
+"""Single-row UPDATEs of one client, in small blocks by turns, so that noise cancels."""
 
 from __future__ import annotations
 

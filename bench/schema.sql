@@ -96,7 +96,7 @@ BEGIN
     SELECT r.id, r.unit_price, r.currency
     INTO v_rate
     FROM public.tenants AS t
-    INNER JOIN bench.obvious_rates AS r
+    INNER JOIN bench.few_rates AS r
         ON r.tenant_id = t.id
         OR r.plan_id = t.plan_id
         OR (r.tenant_id IS NULL AND r.plan_id IS NULL)
@@ -146,8 +146,8 @@ INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price, 
     (4, 'voice', 'minute', 0.012, '1970-01-01 00:00:00+00');
 
 -- The obvious trigger looks prices up in a table of these few: under a deck it would be measured in rows a minute.
-CREATE TABLE bench.obvious_rates (LIKE billing.pricing_rates INCLUDING INDEXES);
-INSERT INTO bench.obvious_rates OVERRIDING SYSTEM VALUE
+CREATE TABLE bench.few_rates (LIKE billing.pricing_rates INCLUDING INDEXES);
+INSERT INTO bench.few_rates OVERRIDING SYSTEM VALUE
 SELECT * FROM billing.pricing_rates;
 
 -- A thousand more on a plan with a deck of 36,000 prefixes, a thousand of which the calls meet.

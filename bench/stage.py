@@ -16,7 +16,7 @@ from pyapi.embedded import Server
 SETTINGS = {
     "fsync": "on",
     "shared_buffers": "1GB",
-    # Checkpoints and vacuum run between the measurements, so that neither falls into some of them only.
+    # Checkpoints and vacuum run between measurements, so that neither falls into some only.
     "max_wal_size": "16GB",
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
@@ -36,7 +36,6 @@ class Variant:
     table: str
     records: str | None = None
     sums: tuple[str, ...] = ()
-    first_tenant: int = 1
 
     @property
     def is_product(self) -> bool:
@@ -54,15 +53,31 @@ VARIANTS = {
         "bench.application", "bench.application_records", ("bench.application_days",)
     ),
     "tracked": Variant("public.calls", *_PRODUCT),
-    "deck": Variant("public.calls", *_PRODUCT, first_tenant=1001),
 }
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long and how much is measured. Bulk and backfill: rows; alone: blocks of UPDATEs."""
+
+    rounds: int
+    seconds: int
+    warm_up: float
+    bulk_rows: int
+    alone_blocks: int
+    large_tenant: int
+
+
+QUICK = Scale(2, seconds=1, warm_up=0.3, bulk_rows=20_000, alone_blocks=10, large_tenant=200_000)
+FULL = Scale(5, seconds=2, warm_up=0.5, bulk_rows=100_000, alone_blocks=20, large_tenant=10_000_000)
 
 
 class Stage:
     """A fresh database with the product and, in schema bench, what it is compared with."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, scale: Scale) -> None:
         self.server = server
+        self.scale = scale
         self.conninfo = server.conninfo()
         self.verified = 0
         migrate(self.conninfo)
@@ -76,22 +91,34 @@ class Stage:
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=0)
 
-    def fill(self, *variants: str, rows: int, tenants: int = 1000, completed: int = 0) -> None:
-        """Empty the variants' tables and put rows 0, 1, ... into the first, the last `completed`.
+    def fill(
+        self,
+        *variants: str,
+        rows: int,
+        tenants: int = 1000,
+        completed: int = 0,
+        on_deck: int = 0,
+        billed: bool = True,
+    ) -> None:
+        """Empty the variants' tables and put rows 0, 1, ... into the first.
 
-        The checkpoint is the last thing done before the measurement: all start alike.
+        The last `completed` are completed already (and billed, by whatever triggers there are);
+        the last `on_deck` belong to tenants whose plan has a deck. The checkpoint is the last thing
+        done before a measurement: all start alike.
         """
+        writer = self.owner if billed else self.admin
         for variant in map(VARIANTS.__getitem__, variants):
             emptied = [variant.table, *filter(None, [variant.records]), *variant.sums]
             self.admin.execute(f"TRUNCATE {', '.join(emptied)}".encode())
-            self.owner.execute(
+            writer.execute(
                 f"""
                 INSERT INTO {variant.table} (
                     id, tenant_id, call_sid, from_number, to_number, status, answered_at,
                     duration_seconds
                 )
-                SELECT id, {variant.first_tenant} + id % {tenants}, 'CA' || md5(id::text),
-                    '+14155550100', '+1415' || 5550000 + id % 10000,
+                SELECT
+                    id, CASE WHEN id < {rows - on_deck} THEN 1 ELSE 1001 END + id % {tenants},
+                    'CA' || md5(id::text), '+14155550100', '+1415' || 5550000 + id % 10000,
                     CASE WHEN id < {rows - completed} THEN 'in-progress' ELSE 'completed' END,
                     now(), CASE WHEN id >= {rows - completed} THEN 60 + id % 240 END
                 FROM generate_series(0, {rows - 1}) AS id
