@@ -22,7 +22,7 @@ from bench.figures import Figures, ServerFigures
 from bench.measure import Measure
 from bench.measures import MEASURES
 from bench.micro import measure_micro
-from bench.stage import FULL, QUICK, SETTINGS, Scale, Stage, WrongResultError
+from bench.stage import FULL, QUICK, STARTED_WITH, Scale, Stage, WrongResultError
 from pyapi.embedded import Server, ServerError, installed, project
 
 console = Console(width=None if sys.stdout.isatty() else 150)
@@ -33,7 +33,7 @@ def _stage(pg: int, scale: Scale) -> Iterator[Stage]:
     """A server that ends with us, whatever happens."""
     # /tmp may lie in memory, where fsync costs nothing.
     place = "/var/tmp" if Path("/var/tmp").is_dir() else None
-    server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **SETTINGS)
+    server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **STARTED_WITH)
     try:
         yield Stage(server.start(), scale)
     finally:

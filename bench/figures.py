@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from bench.measure import Sample, Samples
-from bench.stage import SETTINGS
+from bench.stage import STARTED_WITH, TUNED
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Figures:
     @classmethod
     def of_today(cls, scale: str) -> Figures:
         today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-        settings = ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
+        settings = ", ".join(f"{name} = {value}" for name, value in (STARTED_WITH | TUNED).items())
         return cls(today, _describe_machine(), settings, scale)
 
     def save(self, path: Path) -> None:

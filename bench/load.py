@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,14 +100,17 @@ def _ended_cpu(stage: Stage) -> float | None:
     return (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")
 
 
-def time_statement(stage: Stage, statement: str, rows: int, warm_up: str | None = None) -> Sample:
-    """Rows per second of a statement that treats so many, in a session of its own."""
+def time_statements(
+    stage: Stage, statements: Sequence[str], rows: int, warm_up: str | None = None
+) -> Sample:
+    """Rows per second of statements that treat so many, in a session of its own."""
     with stage.connect() as connection:
         if warm_up:
             connection.execute(warm_up.encode())
         pid = connection.info.backend_pid
         before, start = cpu_seconds(pid), time.perf_counter()
-        connection.execute(statement.encode())
+        for statement in statements:
+            connection.execute(statement.encode())
         elapsed, after = time.perf_counter() - start, cpu_seconds(pid)
     cpu = None if before is None or after is None else rows / (after - before)
     return Sample(rows / elapsed, cpu)

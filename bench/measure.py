@@ -64,7 +64,8 @@ def alone(sample: float, base: float) -> float:
 class Measure:
     """The figure of a round: compare(sample of variants[0], sample of variants[1]).
 
-    The other variants are shown beside it. run: one round; AGAIN is a sample of variants[1] too.
+    The other variants are shown beside it. run gives a round's samples, of all variants and AGAIN.
+    is_once: too slow for each round.
     """
 
     name: str
@@ -74,10 +75,12 @@ class Measure:
     variants: tuple[str, ...]
     run: Callable[[Stage], Samples]
     compare: Callable[[float, float], float] = ratio
+    is_once: bool = False
 
     @property
     def base(self) -> str:
-        return self.variants[:2][-1]
+        """What AGAIN measures once more."""
+        return self.variants[0 if self.compare is alone else 1]
 
     def figure(self, samples: Mapping[str, Sample]) -> float:
         return self.compare(samples[self.variants[0]].value, samples[self.base].value)
@@ -105,8 +108,9 @@ def by_turns(
     def run(stage: Stage) -> Samples:
         turns = [*variants, AGAIN]
         return {
-            turn: sample(stage, variants[:2][-1] if turn == AGAIN else turn)
+            turn: sample(stage, measure.base if turn == AGAIN else turn)
             for turn in random.sample(turns, len(turns))
         }
 
-    return Measure(name, what, unit, aim, variants, run, compare)
+    measure = Measure(name, what, unit, aim, variants, run, compare)
+    return measure

@@ -1,7 +1,11 @@
 """All that is measured, in the order in which it is shown."""
 
-from bench import updates
+from bench import backfill, deadlocks, reads, updates, wal
 
 MEASURES = [
     *updates.MEASURES,
+    *backfill.MEASURES,
+    *reads.MEASURES,
+    *deadlocks.MEASURES,
+    *wal.MEASURES,
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,16 +12,11 @@ from pathlib import Path
 import psycopg
 
 from pyapi.deploy import migrate
-from pyapi.embedded import Server
+from pyapi.embedded import OWNER, Server
 
-SETTINGS = {
-    "fsync": "on",
-    "shared_buffers": "1GB",
-    # Checkpoints and vacuum run between measurements, so that neither falls into some only.
-    "max_wal_size": "16GB",
-    "checkpoint_timeout": "1h",
-    "autovacuum": "off",
-}
+STARTED_WITH = {"fsync": "on", "shared_buffers": "1GB"}
+# Checkpoints and vacuum run between measurements, so that neither falls into some only.
+TUNED = {"max_wal_size": "16GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
 COMPLETE = "status = 'completed', duration_seconds = 60 + mod(id, 240), ended_at = now()"
 NOTE = """metadata = '{"note": "seen"}', updated_at = now()"""
 
@@ -75,18 +71,28 @@ FULL = Scale(5, seconds=2, warm_up=0.5, bulk_rows=100_000, alone_blocks=20, larg
 class Stage:
     """A fresh database with the product and, in schema bench, what it is compared with."""
 
-    def __init__(self, server: Server, scale: Scale) -> None:
+    def __init__(self, server: Server, scale: Scale, database: str = OWNER) -> None:
         self.server = server
         self.scale = scale
-        self.conninfo = server.conninfo()
+        self.conninfo = server.conninfo(database)
         self.verified = 0
+        self._beside: dict[str, Stage] = {}
         migrate(self.conninfo)
         self.owner = psycopg.connect(self.conninfo, autocommit=True)
         self.owner.execute(Path(__file__).with_name("schema.sql").read_bytes())
         self.owner.execute("VACUUM ANALYZE")
         # Only a superuser whose session fires no triggers can empty what is append-only.
-        self.admin = psycopg.connect(server.conninfo(admin=True), autocommit=True)
+        self.admin = psycopg.connect(server.conninfo(database, admin=True), autocommit=True)
         self.admin.execute("SET session_replication_role = replica")
+        for name, value in TUNED.items():
+            self._set(name, value)
+
+    def beside(self, database: str) -> Stage:
+        """Another database of the same server, made when it is first asked for."""
+        if database not in self._beside:
+            self.admin.execute(f"CREATE DATABASE {database} OWNER {OWNER}".encode())
+            self._beside[database] = Stage(self.server, self.scale, database)
+        return self._beside[database]
 
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=0)
@@ -130,16 +136,44 @@ class Stage:
     def check(self, variant: str, completed: int, recorded: int | None = None) -> None:
         """Raise WrongResultError unless so many rows are completed and recorded (else: as many)."""
         what = VARIANTS[variant]
-        self._count(f"{what.table} WHERE status = 'completed'", completed)
+        self.expect(f"SELECT count(*) FROM {what.table} WHERE status = 'completed'", (completed,))
         if what.records:
-            self._count(what.records, completed if recorded is None else recorded)
+            count = completed if recorded is None else recorded
+            self.expect(f"SELECT count(*) FROM {what.records}", (count,))
         if what.is_product:
             self.verify()
 
-    def _count(self, table: str, expected: int) -> None:
-        row = self.owner.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-        if row != (expected,):
-            raise WrongResultError(f"{table}: {row} rows, not {expected}")
+    def expect(self, query: str, expected: tuple[object, ...]) -> None:
+        """Raise WrongResultError unless the query gives this row."""
+        row = self.owner.execute(query.encode()).fetchone()
+        if row != expected:
+            raise WrongResultError(f"{query}: {row}, not {expected}")
+
+    def has(self, table: str) -> bool:
+        row = self.owner.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
+        return row == (True,)
+
+    def number(self, query: str) -> int:
+        row = self.owner.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """The server's setting, for a while."""
+        self._set(name, value)
+        try:
+            yield
+        finally:
+            self._set(name, TUNED.get(name))
+
+    def _set(self, name: str, value: str | None) -> None:
+        change = f"SET {name} = '{value}'" if value else f"RESET {name}"
+        self.admin.execute(f"ALTER SYSTEM {change}".encode())
+        loaded = self.admin.execute("SELECT pg_conf_load_time()").fetchone()
+        self.admin.execute("SELECT pg_reload_conf()")
+        while self.admin.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+            time.sleep(0.01)
 
     def verify(self) -> None:
         violations = self.owner.execute("SELECT * FROM billing.verify() LIMIT 10").fetchall()

@@ -6,7 +6,7 @@ from functools import partial
 from statistics import median
 
 from bench.blocks import BLOCK, WARM_UP, Updates, run_blocks
-from bench.load import run_clients, time_statement
+from bench.load import run_clients, time_statements
 from bench.measure import (
     AGAIN,
     Aim,
@@ -121,9 +121,9 @@ def _bulk(stage: Stage, variant: str) -> Sample:
     name, rows = variant.removesuffix(" deck"), stage.scale.bulk_rows
     warm_up = 1000
     stage.fill(name, rows=rows + warm_up, on_deck=0 if name == variant else rows + warm_up)
-    sample = time_statement(
+    sample = time_statements(
         stage,
-        f"{_update(name)} WHERE id >= {warm_up}",
+        [f"{_update(name)} WHERE id >= {warm_up}"],
         rows,
         warm_up=f"{_update(name)} WHERE id < {warm_up}",
     )
