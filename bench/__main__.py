@@ -73,10 +73,10 @@ def run(
     )
     docs = project() / "docs"
     kept = docs / "performance.json" if write or not (quick or only) else None
-    total = len(majors) * scale.rounds * len(measures)
+    turns = sum(1 if measure.is_once else scale.rounds for measure in measures)
     try:
         with _progress() as progress:
-            bar = progress.add_task("", total=total)
+            bar = progress.add_task("", total=len(majors) * turns)
             for major in majors:
                 for what in _measure(figures, major, measures, scale, kept):
                     progress.update(bar, advance=1, description=what)
@@ -87,7 +87,7 @@ def run(
     finally:
         report.show(console, figures, measures)
         if kept:
-            report.write(docs / "performance.md", figures, measures)
+            report.write(docs, figures, measures)
     if any(server.failures for server in figures.servers):
         sys.exit(1)
 
@@ -103,10 +103,14 @@ def _measure(
     """Round after round of all measures, in an order that changes; says what was done."""
     begin = time.monotonic()
     with _stage(major, scale) as stage:
-        own = ServerFigures(stage.owner.info.parameter_status("server_version") or str(major))
+        version = stage.owner.info.parameter_status("server_version") or ""
+        own = ServerFigures(major, version.partition(" ")[0])
         figures.servers.append(own)
         for number in range(scale.rounds):
             for measure in random.sample(measures, len(measures)):
+                if number and measure.is_once:
+                    continue
+                start = time.monotonic()
                 if measure.name not in own.failures:
                     try:
                         own.rounds.setdefault(measure.name, []).append(measure.run(stage))
@@ -116,8 +120,8 @@ def _measure(
                 if kept:
                     figures.save(kept)
                 yield (
-                    f"{own.seconds:5.0f} s, PostgreSQL {own.version},"
-                    f" round {number + 1} of {scale.rounds}: {measure.name}"
+                    f"{own.seconds:4.0f} s, PostgreSQL {own.version}, round {number + 1} of"
+                    f" {scale.rounds}: {measure.name} took {time.monotonic() - start:.0f} s"
                 )
 
 

@@ -46,7 +46,7 @@ def _sample(stage: Stage, variant: str) -> Sample:
 MEASURES = [
     by_turns(
         "deadlocks",
-        f"deadlocks of {SESSIONS} clients in UPDATEs of {ROWS:,} rows of the same {TENANTS} tenants",
+        f"deadlocks of {SESSIONS} clients in UPDATEs of {ROWS:,} rows of the same tenants",
         "for each 100 statements",
         at_most(0),
         ("tracked", "obvious"),

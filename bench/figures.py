@@ -19,6 +19,7 @@ from bench.stage import STARTED_WITH, TUNED
 class ServerFigures:
     """Of one server: rounds of each measure, and what went wrong."""
 
+    major: int
     version: str
     verified: int = 0
     seconds: float = 0

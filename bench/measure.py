@@ -31,6 +31,10 @@ class Aim:
     def is_reached(self, figure: float) -> bool:
         return figure >= self.figure if self.at_least else figure <= self.figure
 
+    def share(self, figure: float) -> float:
+        """How many times as good as this the figure is."""
+        return figure / self.figure if self.at_least else self.figure / figure
+
     def __str__(self) -> str:
         return f"{'>=' if self.at_least else '<='} {self.figure:g}"
 

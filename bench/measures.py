@@ -1,6 +1,6 @@
 """All that is measured, in the order in which it is shown."""
 
-from bench import backfill, deadlocks, reads, updates, wal
+from bench import backfill, deadlocks, rating, reads, updates, wal
 
 MEASURES = [
     *updates.MEASURES,
@@ -8,4 +8,5 @@ MEASURES = [
     *reads.MEASURES,
     *deadlocks.MEASURES,
     *wal.MEASURES,
+    *rating.MEASURES,
 ]

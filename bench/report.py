@@ -12,6 +12,9 @@ from rich.console import Console
 
 from bench.figures import Figures, ServerFigures
 from bench.measure import AGAIN, Measure
+from bench.plots import draw
+
+HOW_TO_READ = Path(__file__).with_name("how_to_read.md").read_text(encoding="utf-8").strip()
 
 Row = tuple[str, ...]
 Table = tuple[str, list[Row]]  # a title, then the header and the rows
@@ -47,56 +50,82 @@ def judge(server: ServerFigures, measure: Measure) -> tuple[str, ...]:
     return _spread(figures), aim, reached, noise, _spread(map(measure.cpu_figure, rounds))
 
 
-def tables(figures: Figures, measures: Sequence[Measure]) -> list[Table]:
+def figures_table(figures: Figures, measures: Sequence[Measure]) -> list[Table]:
+    """For each server: what was measured, the aim, whether it is reached, and the noise."""
     found: list[Table] = []
     for server in figures.servers:
-        measured = [m for m in measures if m.name in server.rounds or m.name in server.failures]
         rows: list[Row] = [("measure", "figure", "aim", "reached", "A/A", "by CPU")]
-        rows += [(measure.what, *judge(server, measure)) for measure in measured]
+        rows += [(f"{m.name}: {m.what}", *judge(server, m)) for m in _measured(server, measures)]
         found.append((f"PostgreSQL {server.version}: figures", rows))
-    for server in figures.servers:
-        rows = [("measure", "unit", "variant", "median (least-greatest)", "by CPU")]
-        for measure in measures:
-            rounds = server.rounds.get(measure.name, [])
-            for variant in (*measure.variants, AGAIN) if rounds else ():
-                samples = [samples[variant] for samples in rounds if variant in samples]
-                values = _spread(sample.value for sample in samples)
-                cpu = _spread(sample.cpu for sample in samples)
-                rows.append((measure.name, measure.unit, variant, values, cpu))
-        found.append((f"PostgreSQL {server.version}: what was measured", rows))
     return found
 
 
-def about(figures: Figures) -> list[str]:
-    lines = [figures.machine, f"settings: {figures.settings}", figures.scale]
+def samples_table(figures: Figures, measures: Sequence[Measure]) -> list[Table]:
+    """For each server: the samples that the figures are made of, and those beside them."""
+    found: list[Table] = []
     for server in figures.servers:
+        rows: list[Row] = [("measure", "variant", "median (least-greatest)", "by CPU", "unit")]
+        for measure in _measured(server, measures):
+            rounds = server.rounds.get(measure.name, [])
+            for variant in (*measure.variants, AGAIN):
+                samples = [samples[variant] for samples in rounds if variant in samples]
+                if samples:
+                    values = _spread(sample.value for sample in samples)
+                    cpu = _spread(sample.cpu for sample in samples)
+                    rows.append((measure.name, variant, values, cpu, measure.unit))
+        found.append((f"PostgreSQL {server.version}: samples", rows))
+    return found
+
+
+def _measured(server: ServerFigures, measures: Sequence[Measure]) -> list[Measure]:
+    return [m for m in measures if m.name in server.rounds or m.name in server.failures]
+
+
+def about(figures: Figures) -> list[str]:
+    """The machine, the settings, how long it took, and that nothing was wrong."""
+    lines = [figures.machine, f"Settings: {figures.settings}", figures.scale]
+    for server in figures.servers:
+        rounds = max(map(len, server.rounds.values()), default=0)
         lines.append(
-            f"PostgreSQL {server.version}: {server.seconds / 60:.0f} minutes;"
-            f" billing.verify() after {server.verified} measurements: no violation"
+            f"PostgreSQL {server.version}: {rounds} rounds in {server.seconds / 60:.0f} minutes;"
+            f" billing.verify() was empty after each of {server.verified} tracked measurements"
         )
-        lines += [f"FAILED, {name}: {why}" for name, why in server.failures.items()]
+        lines += [f"FAILED on {server.version}: {n}: {why}" for n, why in server.failures.items()]
     return lines
 
 
 def show(console: Console, figures: Figures, measures: Sequence[Measure]) -> None:
-    for title, (header, *rows) in tables(figures, measures):
+    """The samples first, the figures last: that is what one looks for."""
+    for title, (header, *rows) in [
+        *samples_table(figures, measures),
+        *figures_table(figures, measures),
+    ]:
         table = rich.table.Table(title=f"\n{title}", box=box.SIMPLE_HEAD, title_justify="left")
-        for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number else "left")
+        for name in header:
+            is_text = name in ("measure", "variant", "unit")
+            table.add_column(name, justify="left" if is_text else "right")
         for row in rows:
             table.add_row(*row)
         console.print(table)
     console.print("\n".join(about(figures)), highlight=False, soft_wrap=True)
 
 
-HOW_TO_READ = ""
-
-
-def write(path: Path, figures: Figures, measures: Sequence[Measure]) -> None:
+def write(folder: Path, figures: Figures, measures: Sequence[Measure]) -> None:
+    """performance.md and the plots that it shows."""
+    plots = draw(folder, figures, measures)
     parts = ["# What metering costs the application", f"Written by `make bench` on {figures.date}."]
     parts.append("\n".join(f"- {line}" for line in about(figures)))
-    for title, (header, *rows) in tables(figures, measures):
+    parts += _markdown(figures_table(figures, measures))
+    parts += [f"![{text}]({name})" for name, text in plots.items()]
+    parts += ["## How to read it", HOW_TO_READ]
+    parts += _markdown(samples_table(figures, measures))
+    folder.mkdir(exist_ok=True)
+    (folder / "performance.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _markdown(tables: Sequence[Table]) -> list[str]:
+    parts = []
+    for title, (header, *rows) in tables:
         lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
         parts += [f"## {title}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n\n".join([*parts, "## How to read it", HOW_TO_READ]), encoding="utf-8")
+    return parts

@@ -116,10 +116,9 @@ def _by_one(stage: Stage, variants: tuple[str, ...], change: str, *, completed: 
     }
 
 
-def _bulk(stage: Stage, variant: str) -> Sample:
+def complete_all(stage: Stage, variant: str, rows: int) -> Sample:
     """Rows completed each second by one statement. '... deck': of tenants whose plan has a deck."""
-    name, rows = variant.removesuffix(" deck"), stage.scale.bulk_rows
-    warm_up = 1000
+    name, warm_up = variant.removesuffix(" deck"), 1000
     stage.fill(name, rows=rows + warm_up, on_deck=0 if name == variant else rows + warm_up)
     sample = time_statements(
         stage,
@@ -129,6 +128,10 @@ def _bulk(stage: Stage, variant: str) -> Sample:
     )
     stage.check(name, completed=rows + warm_up)
     return sample
+
+
+def _bulk(stage: Stage, variant: str) -> Sample:
+    return complete_all(stage, variant, stage.scale.bulk_rows)
 
 
 def _one(
