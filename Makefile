@@ -44,8 +44,8 @@ check: install ## format, lint and type checks, then the tests
 	$(BIN)/mypy
 	@$(MAKE) test
 
-bench: install ## measure what metering costs, as ratios in one run
-	@$(BIN)/python -m bench
+bench: install ## measure what metering costs, as ratios in one run (QUICK=1; ARGS="--only single --pg 18 --rounds 3")
+	@$(BIN)/python -m bench run $(if $(QUICK),--quick) $(ARGS)
 
 migrate: install ## bring the database up to date (DATABASE_URL, else the embedded one)
 	@test -n "$$IRISX_USAGE_DATABASE_URL$$DATABASE_URL$$PGHOST$$PGSERVICE$$PGDATABASE" || $(EMBEDDED) start >/dev/null

@@ -1,4 +1,4 @@
-"""Starts a server of its own, measures round after round, and shows what metering costs."""
+"""Starts servers of its own and shows what metering costs: `python -m bench run`."""
 
 from __future__ import annotations
 
@@ -6,98 +6,135 @@ import random
 import signal
 import sys
 import tempfile
-from collections import defaultdict
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
+import psycopg
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench import report
-from bench.measure import BILLED, DECK, FREE, FULL, QUICK, Case, Scale, measure, run_clients
-from bench.rating import rate_many
-from bench.stage import Stage, WrongResultError
-from pyapi.embedded import Server, ServerError, project
+from bench.figures import Figures, ServerFigures
+from bench.measure import Measure
+from bench.measures import MEASURES
+from bench.micro import measure_micro
+from bench.stage import FULL, QUICK, STARTED_WITH, Scale, Stage, WrongResultError
+from pyapi.embedded import Server, ServerError, installed, project
 
-FLOOR_AIM, FREE_AIM = "0.85 of floor", "0.97"
-
-
-def list_cases(scale: Scale) -> list[Case]:
-    """What is measured. A quick run keeps only billing by 16 clients, bulk and CPU."""
-    found = []
-    many, single = (16, "16 clients"), (1, "1 client")
-    for clients, by in (many,) if scale is QUICK else (single, many):
-        for tenants, spread in ((1000, "1,000 tenants"), (1, "one hot tenant")):
-            name = f"completing, {spread}, {by}"
-            found.append(Case(name, BILLED, FLOOR_AIM, clients=clients, tenants=tenants))
-        for status in () if scale is QUICK else ("in-progress", "completed"):
-            name = f"nothing billable, {status} row, {by}"
-            found.append(Case(name, FREE, FREE_AIM, clients=clients, status=status))
-    name = f"completing, {scale.bulk_rows:,} rows in one statement"
-    found.append(Case(name, BILLED, FLOOR_AIM, how="bulk"))
-    found.append(Case("completing, one row", BILLED, FLOOR_AIM, how="alone"))
-    for status in ("in-progress", "completed"):
-        name = f"nothing billable, {status} row"
-        found.append(Case(name, FREE, FREE_AIM, how="alone", status=status))
-    found.append(Case("under a deck, 16 clients", DECK, report.DECK_AIM, clients=16))
-    found.append(Case("under a deck, one row", DECK, report.DECK_AIM, how="alone"))
-    name = f"under a deck, {scale.bulk_rows:,} rows in one statement"
-    found.append(Case(name, DECK, report.DECK_AIM, how="bulk"))
-    return found
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
-def run(stage: Stage, cases: list[Case], scale: Scale) -> report.Figures:
-    """Measure every variant of every case once a round, in an order that changes."""
-    rows = {}
-    for clients in (1, 16):  # Twice what untracked needs.
-        stage.fill("untracked", rows=20_000, tenants=1000, status="in-progress")
-        ends = run_clients(stage, "bench.untracked", "status = 'completed'", clients, 2)
-        rows[clients] = clients * max(map(len, ends)) * scale.seconds
-    turns = [
-        (case, variant)
-        for _ in range(scale.rounds)
-        for case in random.sample(cases, len(cases))
-        for variant in random.sample(case.variants, len(case.variants))
-    ]
-    figures: report.Figures = defaultdict(list)
-    console = Console(stderr=True)
-    for case, variant in track(turns, "Measuring", console=console, transient=True):
-        for name, value in measure(stage, case, variant, scale, rows[case.clients]).items():
-            figures[name, variant].append(value)
-    return figures
-
-
-@click.command()
-@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
-@click.option("--quick", is_flag=True, envvar="QUICK", help="Short rounds, to see that it runs.")
-@click.option("--no-write", is_flag=True, help="Leave docs/performance.md as it is.")
-def main(pg: int | None, quick: bool, no_write: bool) -> None:
-    """Measure what metering costs, as ratios in one run, and write docs/performance.md."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    scale = QUICK if quick else FULL
-    cases = list_cases(scale)
+@contextmanager
+def _stage(pg: int, scale: Scale) -> Iterator[Stage]:
+    """A server that ends with us, whatever happens."""
     # /tmp may lie in memory, where fsync costs nothing.
     place = "/var/tmp" if Path("/var/tmp").is_dir() else None
-    home = Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place))
-    server = Server(home, pg, fsync="on", shared_buffers="1GB")
+    server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **STARTED_WITH)
     try:
-        stage = Stage(server.start())
-        figures = run(stage, cases, scale)
-        rating = rate_many(stage, scale)
-        about = [
-            *report.describe(stage),
-            f"{scale.rounds} rounds of {scale.seconds} s, the first {scale.warm_up} s of each left "
-            "out" + (": a quick run, to see that it runs, not to quote" if quick else ""),
-            f"billing.verify() after each of {stage.verified} tracked measurements: no violation",
-        ]
-    except (WrongResultError, ServerError) as error:
-        raise click.ClickException(str(error)) from error
+        yield Stage(server.start(), scale)
     finally:
         server.destroy()
-    shown = [*report.tables(cases, figures), ("Many prices and many records at once", rating)]
-    report.show(Console(width=None if sys.stdout.isatty() else 132), about, shown)
-    if not no_write:
-        report.write(project() / "docs" / "performance.md", about, shown)
+
+
+@click.group()
+def main() -> None:
+    """Measure what metering costs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@main.command()
+@click.option("--pg", "majors", type=int, multiple=True, help="Only this PostgreSQL major.")
+@click.option("--quick", is_flag=True, help="Little of each, to see that it runs.")
+@click.option("--only", multiple=True, help="Only measures whose name begins so.")
+@click.option("--rounds", type=int, help="How many; by default 5, or 2 when quick.")
+@click.option("--write/--no-write", default=None, help="docs/; by default after a full run.")
+def run(
+    majors: Sequence[int],
+    quick: bool,
+    only: tuple[str, ...],
+    rounds: int | None,
+    write: bool | None,
+) -> None:
+    """Measure everything, round by round, on every PostgreSQL asked for."""
+    scale = QUICK if quick else FULL
+    scale = replace(scale, rounds=rounds or scale.rounds)
+    measures = [m for m in MEASURES if not only or m.name.startswith(only)]
+    if not measures:
+        raise click.BadParameter(f"one of {', '.join(m.name for m in MEASURES)}", param_hint="only")
+    newest, *older = installed()
+    majors = majors or ([newest] if quick else [newest, *older[-1:]])
+    figures = Figures.of_today(
+        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant, the first"
+        f" {scale.warm_up} s left out" + (": a quick run, not to quote" if quick else "")
+    )
+    docs = project() / "docs"
+    kept = docs / "performance.json" if write or not (quick or only) else None
+    turns = sum(1 if measure.is_once else scale.rounds for measure in measures)
+    try:
+        with _progress() as progress:
+            bar = progress.add_task("", total=len(majors) * turns)
+            for major in majors:
+                for what in _measure(figures, major, measures, scale, kept):
+                    progress.update(bar, advance=1, description=what)
+                    if not progress.console.is_terminal:
+                        progress.console.print(what)
+    except ServerError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        report.show(console, figures, measures)
+        if kept:
+            report.write(docs, figures, measures)
+    if any(server.failures for server in figures.servers):
+        sys.exit(1)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
+def _measure(
+    figures: Figures, major: int, measures: Sequence[Measure], scale: Scale, kept: Path | None
+) -> Iterator[str]:
+    """Round after round of all measures, in an order that changes; says what was done."""
+    begin = time.monotonic()
+    with _stage(major, scale) as stage:
+        version = stage.owner.info.parameter_status("server_version") or ""
+        own = ServerFigures(major, version.partition(" ")[0])
+        figures.servers.append(own)
+        for number in range(scale.rounds):
+            for measure in random.sample(measures, len(measures)):
+                if number and measure.is_once:
+                    continue
+                start = time.monotonic()
+                if measure.name not in own.failures:
+                    try:
+                        own.rounds.setdefault(measure.name, []).append(measure.run(stage))
+                    except (WrongResultError, psycopg.Error) as error:
+                        own.failures[measure.name] = str(error)
+                own.verified, own.seconds = stage.verified, time.monotonic() - begin
+                if kept:
+                    figures.save(kept)
+                yield (
+                    f"{own.seconds:4.0f} s, PostgreSQL {own.version}, round {number + 1} of"
+                    f" {scale.rounds}: {measure.name} took {time.monotonic() - start:.0f} s"
+                )
+
+
+@main.command()
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--updates", default=4000, show_default=True, help="How many of each kind.")
+def micro(pg: int | None, updates: int) -> None:
+    """Microseconds of the backend's CPU for each single-row UPDATE, in under a minute."""
+    try:
+        with _stage(pg or next(iter(installed())), QUICK) as stage:
+            console.print(measure_micro(stage, updates))
+    except (WrongResultError, ServerError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,48 +1,32 @@
-"""Rating at large, each once: a deck imported, a month's usage simulated on another plan."""
+"""Rating at large: a deck imported, a period's usage simulated on another plan."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from click.testing import CliRunner
 
-from bench.measure import Scale
+from bench.measure import AGAIN, Measure, Sample, Samples, alone
 from bench.stage import Stage, WrongResultError
+from bench.updates import complete_all
 from pyapi.cli import main as irisx_usage
 
 PREFIXES = 40_000
 
 
-def rate_many(stage: Stage, scale: Scale) -> list[tuple[str, ...]]:
-    """Rows of a table: what was done, how many rows, seconds, rows per second."""
+def _import_decks(stage: Stage) -> Samples:
+    """Prices imported each second by the command, new ones and over others."""
+    found: Samples = {}
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder, "deck.csv")
-        rows = [("done once", "rows", "seconds", "rows per second")]
-        for what, changed in (("deck imported", 0), ("deck with a fifth of its prices changed", 1)):
-            deck.write_text(_deck(changed))
-            options = ("--card", "plan:deck", "--channel", "video", "--resource", "minute")
-            begin = f"2026-0{1 + changed}-01"
-            command = ("rates", "import", str(deck), *options, "--effective-from", begin)
-            rows.append((what, *_timed(stage, command, PREFIXES)))
-    stage.fill("tracked", rows=scale.simulated, tenants=1000, status="in-progress")
-    stage.owner.execute("UPDATE calls SET status = 'completed', duration_seconds = 60 + id % 240")
-    stage.owner.execute("VACUUM ANALYZE billing.usage_records")
-    start = time.perf_counter()
-    found = stage.owner.execute(
-        "SELECT sum(quantity) FROM billing.simulate_plan(NULL, 'enterprise',"
-        " (now() - interval '1 day')::date, (now() + interval '1 day')::date)"
-        " WHERE kind = 'usage'"
-    ).fetchone()
-    elapsed = time.perf_counter() - start
-    measured = stage.owner.execute("SELECT sum(quantity) FROM billing.usage_records").fetchone()
-    if found is None or measured is None or round(found[0], 6) != round(measured[0], 6):
-        raise WrongResultError(f"simulated {found} minutes, recorded {measured}")
-    simulated = scale.simulated
-    rows.append(("usage simulated on another plan", *_shown(simulated, elapsed)))
-    return rows
+        for channel, name in (("video", AGAIN), ("conference", "new deck")):
+            deck.write_text(_deck(changed=0))
+            found[name] = _import(stage, deck, channel, "2026-01-01")
+            deck.write_text(_deck(changed=1))
+            found["a fifth changed"] = _import(stage, deck, channel, "2026-02-01")
+    return found
 
 
 def _deck(changed: int) -> str:
@@ -53,14 +37,54 @@ def _deck(changed: int) -> str:
     return "\n".join(["prefix,price", *lines, ""])
 
 
-def _timed(stage: Stage, command: Sequence[str], count: int) -> tuple[str, ...]:
+def _import(stage: Stage, deck: Path, channel: str, begin: str) -> Sample:
+    what = ["--card", "plan:deck", "--channel", channel, "--resource", "minute"]
+    command = ["-d", stage.conninfo, "rates", "import", str(deck), *what, "--effective-from", begin]
     start = time.perf_counter()
-    result = CliRunner().invoke(irisx_usage, ["-d", stage.conninfo, *command])
-    elapsed = time.perf_counter() - start
+    result = CliRunner().invoke(irisx_usage, command)
     if result.exit_code != 0:
-        raise WrongResultError(f"{' '.join(command)}: {result.output}")
-    return _shown(count, elapsed)
+        raise WrongResultError(f"rates import: {result.output}")
+    return Sample(PREFIXES / (time.perf_counter() - start))
 
 
-def _shown(count: int, elapsed: float) -> tuple[str, ...]:
-    return f"{count:,}", f"{elapsed:.1f}", f"{count / elapsed:,.0f}"
+def _simulate(stage: Stage) -> Samples:
+    """Records priced on another plan each second."""
+    rows = stage.scale.bulk_rows
+    complete_all(stage, "tracked", rows)
+    stage.owner.execute("VACUUM ANALYZE billing.usage_records")
+    found: Samples = {}
+    for name in (AGAIN, "simulate_plan"):
+        start = time.perf_counter()
+        stage.expect(
+            "SELECT round(sum(quantity), 6)"
+            " = (SELECT round(sum(quantity), 6) FROM billing.usage_records)"
+            " FROM billing.simulate_plan(NULL, 'enterprise', current_date - 1, current_date + 1)"
+            " WHERE kind = 'usage'",
+            (True,),
+        )
+        found[name] = Sample(rows / (time.perf_counter() - start))
+    return found
+
+
+MEASURES = [
+    Measure(
+        "import-deck",
+        f"irisx-usage rates import, {PREFIXES:,} prefixes, prices each second",
+        "prices/s",
+        None,
+        ("new deck", "a fifth changed"),
+        _import_decks,
+        alone,
+        is_once=True,
+    ),
+    Measure(
+        "simulate",
+        "simulate_plan, a period's records, records each second",
+        "records/s",
+        None,
+        ("simulate_plan",),
+        _simulate,
+        alone,
+        is_once=True,
+    ),
+]

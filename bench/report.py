@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
@@ -15,119 +10,122 @@ import rich.table
 from rich import box
 from rich.console import Console
 
-from bench.measure import BILLED, CPU, DECK, Case
-from bench.stage import Stage
+from bench.figures import Figures, ServerFigures
+from bench.measure import AGAIN, Measure
+from bench.plots import draw
 
-DECK_AIM = "at least 0.91"
-Figures = dict[tuple[str, str], list[float]]  # of a measure and a variant, one for each round
-Table = tuple[str, list[tuple[str, ...]]]  # a title, then the header and the rows
+HOW_TO_READ = Path(__file__).with_name("how_to_read.md").read_text(encoding="utf-8").strip()
 
-HOW_TO_READ = """\
-Figures are ratios of speeds measured in the same round: 1.00 is as fast, 0.50 half as fast. Shown \
-is the median over the rounds, with the least and the greatest. Nothing passes or fails here.
-
-- **untracked**: the same UPDATE on the same table without triggers, in rows per second.
-- **A/A**: a second untracked table against the first. What it differs from 1.00 by is noise, and \
-so is any other difference of that size.
-- **floor**: a row trigger that does one bare INSERT of the same record into a table with the \
-columns and the two unique keys of `usage_records`, unpartitioned, without the rules of its domains.
-- **obvious**: a row trigger that looks up the price, inserts the record and upserts the day's row.
-- **tracked**: the product, with `billing.maintain()` run once a second beside it.
-- **36,000 prefixes**: the same UPDATEs of tenants whose plan has a deck, 1,000 prefixes of which \
-the calls meet, against tenants whose plan has one price.
-
-Each UPDATE bills: no row is used twice. After every measurement the rows completed and the \
-records written are counted, and `billing.verify()` must be empty. Variants take turns in random \
-order within a round. By clients: pgbench, prepared protocol, one UPDATE a transaction. CPU: rows \
-per second that the backend of a single client spends on a processor (`/proc/<pid>/schedstat`): \
-neither the disk nor the client nor the neighbours blur it as they blur time.
-"""
+Row = tuple[str, ...]
+Table = tuple[str, list[Row]]  # a title, then the header and the rows
 
 
-def _spread(values: Iterable[float], form: str = ".2f") -> str:
-    found = list(values)
+def _spread(values: Iterable[float | None]) -> str:
+    found = [value for value in values if value is not None]
     if not found:
         return "-"
-    return f"{median(found):{form}} ({min(found):{form}}-{max(found):{form}})"
+    low, high = _shown(min(found)), _shown(max(found))
+    return _shown(median(found)) if low == high else f"{_shown(median(found))} ({low}-{high})"
 
 
-def _ratio(above: Sequence[float], below: Sequence[float]) -> str:
-    """Round by round; '-' where one of the two was not measured."""
-    return _spread(a / b for a, b in zip(above, below, strict=bool(above and below)))
+def _shown(value: float) -> str:
+    return (
+        f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if value < 0.1 else f"{value:.2f}"
+    )
 
 
-def tables(cases: Sequence[Case], figures: Figures) -> list[Table]:
-    """Speed against untracked and floor, hot against uniform, microseconds of CPU."""
-    names = ("untracked", "A/A", "floor", "obvious", "tracked")
-    speed: list[tuple[str, ...]] = [("UPDATE, rows per second", *names, "tracked / floor", "aim")]
-    micro: list[tuple[str, ...]] = [("UPDATE, microseconds for each row", *names)]
-    hot: list[tuple[str, ...]] = [("UPDATE", *names, "aim")]
-    for case in cases:
-        for measure in (case.name, case.name + CPU):
-            base, *others = ([*figures.get((measure, variant), [])] for variant in BILLED)
-            if base:
-                ratios = [_ratio(other, base) for other in others]
-                floor = _ratio(others[-1], others[1])
-                speed.append((measure, _spread(base, ",.0f"), *ratios, floor, case.aim))
-            if base and measure.endswith(CPU):
-                spent = [_spread((1e6 / value for value in own), ".0f") for own in (base, *others)]
-                micro.append((case.name, *spent))
-        for twin in cases:
-            if case.hot_twin_of(twin):
-                pairs = [(figures[case.name, v], figures[twin.name, v]) for v in BILLED]
-                hot.append((case.name, *(_ratio(*pair) for pair in pairs), "1.00"))
-    deck: list[tuple[str, ...]] = [
-        ("UPDATE, rows per second", "one price", "36,000 prefixes", "aim"),
-    ]
-    for case in cases:
-        for measure in (case.name, case.name + CPU):
-            one, many = ([*figures.get((measure, variant), [])] for variant in DECK)
-            if many:
-                deck.append((measure, _spread(one, ",.0f"), _ratio(many, one), DECK_AIM))
-    return [
-        ("Speed against the same UPDATE untracked", speed),
-        ("Under a deck of 36,000 prefixes", deck),
-        ("One hot tenant against 1,000 tenants", hot),
-        ("The backend's CPU", micro),
-    ]
+def judge(server: ServerFigures, measure: Measure) -> tuple[str, ...]:
+    """Figure, aim, reached or not, A/A, the figure by CPU."""
+    rounds = server.rounds.get(measure.name, [])
+    aim = str(measure.aim or "-")
+    if measure.name in server.failures:
+        return "FAILED", aim, "no", "-", "-"
+    if not rounds:
+        return "-", aim, "-", "-", "-"
+    figures = [measure.figure(samples) for samples in rounds]
+    reached = (
+        "-" if measure.aim is None else "yes" if measure.aim.is_reached(median(figures)) else "no"
+    )
+    noise = _spread(measure.noise(samples) for samples in rounds)
+    return _spread(figures), aim, reached, noise, _spread(map(measure.cpu_figure, rounds))
 
 
-def show(console: Console, about: Sequence[str], shown: Sequence[Table]) -> None:
-    console.print("\n".join(about), highlight=False, soft_wrap=True)
-    for title, (header, *rows) in shown:
+def figures_table(figures: Figures, measures: Sequence[Measure]) -> list[Table]:
+    """For each server: what was measured, the aim, whether it is reached, and the noise."""
+    found: list[Table] = []
+    for server in figures.servers:
+        rows: list[Row] = [("measure", "figure", "aim", "reached", "A/A", "by CPU")]
+        rows += [(f"{m.name}: {m.what}", *judge(server, m)) for m in _measured(server, measures)]
+        found.append((f"PostgreSQL {server.version}: figures", rows))
+    return found
+
+
+def samples_table(figures: Figures, measures: Sequence[Measure]) -> list[Table]:
+    """For each server: the samples that the figures are made of, and those beside them."""
+    found: list[Table] = []
+    for server in figures.servers:
+        rows: list[Row] = [("measure", "variant", "median (least-greatest)", "by CPU", "unit")]
+        for measure in _measured(server, measures):
+            rounds = server.rounds.get(measure.name, [])
+            for variant in (*measure.variants, AGAIN):
+                samples = [samples[variant] for samples in rounds if variant in samples]
+                if samples:
+                    values = _spread(sample.value for sample in samples)
+                    cpu = _spread(sample.cpu for sample in samples)
+                    rows.append((measure.name, variant, values, cpu, measure.unit))
+        found.append((f"PostgreSQL {server.version}: samples", rows))
+    return found
+
+
+def _measured(server: ServerFigures, measures: Sequence[Measure]) -> list[Measure]:
+    return [m for m in measures if m.name in server.rounds or m.name in server.failures]
+
+
+def about(figures: Figures) -> list[str]:
+    """The machine, the settings, how long it took, and that nothing was wrong."""
+    lines = [figures.machine, f"Settings: {figures.settings}", figures.scale]
+    for server in figures.servers:
+        rounds = max(map(len, server.rounds.values()), default=0)
+        lines.append(
+            f"PostgreSQL {server.version}: {rounds} rounds in {server.seconds / 60:.0f} minutes;"
+            f" billing.verify() was empty after each of {server.verified} tracked measurements"
+        )
+        lines += [f"FAILED on {server.version}: {n}: {why}" for n, why in server.failures.items()]
+    return lines
+
+
+def show(console: Console, figures: Figures, measures: Sequence[Measure]) -> None:
+    """The samples first, the figures last: that is what one looks for."""
+    for title, (header, *rows) in [
+        *samples_table(figures, measures),
+        *figures_table(figures, measures),
+    ]:
         table = rich.table.Table(title=f"\n{title}", box=box.SIMPLE_HEAD, title_justify="left")
-        for number, name in enumerate(header):
-            table.add_column(name, justify="right" if number else "left")
+        for name in header:
+            is_text = name in ("measure", "variant", "unit")
+            table.add_column(name, justify="left" if is_text else "right")
         for row in rows:
-            table.add_row(*(re.sub(r" \((.*)\)$", r"\n[dim]\1[/dim]", cell) for cell in row))
+            table.add_row(*row)
         console.print(table)
+    console.print("\n".join(about(figures)), highlight=False, soft_wrap=True)
 
 
-def write(path: Path, about: Sequence[str], shown: Sequence[Table]) -> None:
-    day = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    parts = ["# What metering costs the application", f"Written by `make bench` on {day}."]
-    parts.append("\n".join(f"- {line}" for line in about))
-    for title, (header, *rows) in shown:
+def write(folder: Path, figures: Figures, measures: Sequence[Measure]) -> None:
+    """performance.md and the plots that it shows."""
+    plots = draw(folder, figures, measures)
+    parts = ["# What metering costs the application", f"Written by `make bench` on {figures.date}."]
+    parts.append("\n".join(f"- {line}" for line in about(figures)))
+    parts += _markdown(figures_table(figures, measures))
+    parts += [f"![{text}]({name})" for name, text in plots.items()]
+    parts += ["## How to read it", HOW_TO_READ]
+    parts += _markdown(samples_table(figures, measures))
+    folder.mkdir(exist_ok=True)
+    (folder / "performance.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _markdown(tables: Sequence[Table]) -> list[str]:
+    parts = []
+    for title, (header, *rows) in tables:
         lines = [header, ("---", *["---:"] * (len(header) - 1)), *rows]
         parts += [f"## {title}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("\n\n".join([*parts, "## How to read it", HOW_TO_READ]), encoding="utf-8")
-
-
-def describe(stage: Stage) -> list[str]:
-    """The machine and the server, in lines of text."""
-    processor = platform.processor() or platform.machine()
-    with suppress(OSError):
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        processor = found[1] if found else processor
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    settings = stage.owner.execute(
-        "SELECT name || ' = ' || current_setting(name) FROM pg_settings WHERE name = ANY(%s)",
-        [["fsync", "synchronous_commit", "shared_buffers", "max_wal_size"]],
-    ).fetchall()
-    version = stage.owner.info.parameter_status("server_version")
-    return [
-        f"{processor}, {os.cpu_count()} cores, {memory:.0f} GB of memory, {platform.system()}",
-        f"PostgreSQL {version}: {', '.join(setting for (setting,) in settings)}",
-        f"Client: {'pgbench' if stage.pgbench.exists() else 'psycopg threads (no pgbench here)'}",
-    ]
+    return parts

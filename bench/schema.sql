@@ -1,13 +1,14 @@
 -- The variants that `public.calls`, metered by the product, is compared with. Each has a table like it.
 CREATE SCHEMA bench;
 CREATE TABLE bench.untracked (LIKE public.calls INCLUDING ALL);
-CREATE TABLE bench.untracked_again (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.empty_row (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.empty_statement (LIKE public.calls INCLUDING ALL);
 CREATE TABLE bench.floor (LIKE public.calls INCLUDING ALL);
 CREATE TABLE bench.obvious (LIKE public.calls INCLUDING ALL);
+CREATE TABLE bench.application (LIKE public.calls INCLUDING ALL);
 
--- Both have the columns and the two unique keys of usage_records, in one piece, without the rules in its domains.
+-- The columns and the keys of usage_records, in one piece, without the rules in its domains.
 CREATE TABLE bench.floor_records (LIKE billing.usage_records INCLUDING DEFAULTS INCLUDING INDEXES);
-CREATE TABLE bench.obvious_records (LIKE billing.usage_records INCLUDING DEFAULTS INCLUDING INDEXES);
 DO $$
 DECLARE
     v_change text;
@@ -16,13 +17,35 @@ BEGIN
         SELECT format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', a.attrelid::regclass, a.attname, t.typbasetype::regtype)
         FROM pg_attribute AS a
         INNER JOIN pg_type AS t ON t.oid = a.atttypid
-        WHERE a.attrelid IN ('bench.floor_records'::regclass, 'bench.obvious_records'::regclass)
+        WHERE a.attrelid = 'bench.floor_records'::regclass
             AND t.typtype = 'd'
     LOOP
         EXECUTE v_change;
     END LOOP;
 END;
 $$;
+CREATE TABLE bench.obvious_records (LIKE bench.floor_records INCLUDING ALL);
+CREATE TABLE bench.application_records (LIKE bench.floor_records INCLUDING ALL);
+
+-- empty: what any trigger costs, by row with a condition and by statement with its transition tables.
+CREATE FUNCTION bench.do_nothing()
+RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN NULL;
+END;
+$$;
+
+CREATE TRIGGER do_nothing
+AFTER UPDATE ON bench.empty_row
+FOR EACH ROW WHEN (NEW.status = 'completed' AND OLD.status <> 'completed')
+EXECUTE FUNCTION bench.do_nothing();
+
+CREATE TRIGGER do_nothing
+AFTER UPDATE ON bench.empty_statement
+REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION bench.do_nothing();
 
 -- floor: one bare INSERT of the row that the product would write; nothing is looked up.
 CREATE FUNCTION bench.record_floor()
@@ -60,6 +83,8 @@ CREATE TABLE bench.obvious_days (
     PRIMARY KEY (tenant_id, summary_date, channel, resource_type)
 );
 
+CREATE TABLE bench.application_days (LIKE bench.obvious_days INCLUDING ALL);
+
 CREATE FUNCTION bench.record_obvious()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -71,7 +96,7 @@ BEGIN
     SELECT r.id, r.unit_price, r.currency
     INTO v_rate
     FROM public.tenants AS t
-    INNER JOIN bench.obvious_rates AS r
+    INNER JOIN bench.few_rates AS r
         ON r.tenant_id = t.id
         OR r.plan_id = t.plan_id
         OR (r.tenant_id IS NULL AND r.plan_id IS NULL)
@@ -121,8 +146,8 @@ INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price, 
     (4, 'voice', 'minute', 0.012, '1970-01-01 00:00:00+00');
 
 -- The obvious trigger looks prices up in a table of these few: under a deck it would be measured in rows a minute.
-CREATE TABLE bench.obvious_rates (LIKE billing.pricing_rates INCLUDING INDEXES);
-INSERT INTO bench.obvious_rates OVERRIDING SYSTEM VALUE
+CREATE TABLE bench.few_rates (LIKE billing.pricing_rates INCLUDING INDEXES);
+INSERT INTO bench.few_rates OVERRIDING SYSTEM VALUE
 SELECT * FROM billing.pricing_rates;
 
 -- A thousand more on a plan with a deck of 36,000 prefixes, a thousand of which the calls meet.

@@ -1,100 +1,190 @@
-"""The database that is measured: every variant's table, and how it is put back to the start."""
+"""The database that is measured: every variant's tables, and how they are put back to the start."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from pyapi.deploy import migrate
-from pyapi.embedded import Server
+from pyapi.embedded import OWNER, Server
 
-TABLES = {
-    "untracked": "bench.untracked",
-    "again": "bench.untracked_again",
-    "floor": "bench.floor",
-    "obvious": "bench.obvious",
-    "tracked": "public.calls",
-    "deck": "public.calls",
-}
-RECORDS = {
-    "floor": "bench.floor_records",
-    "obvious": "bench.obvious_records",
-    "tracked": "billing.usage_records",
-    "deck": "billing.usage_records",
-}
-SUMS = {
-    "obvious": ["bench.obvious_days"],
-    "tracked": ["billing.usage_deltas", "billing.usage_sums"],
-    "deck": ["billing.usage_deltas", "billing.usage_sums"],
-}
-METERED = ("tracked", "deck")
+STARTED_WITH = {"fsync": "on", "shared_buffers": "1GB"}
+# Checkpoints and vacuum run between measurements, so that neither falls into some only.
+TUNED = {"max_wal_size": "16GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
+COMPLETE = "status = 'completed', duration_seconds = 60 + mod(id, 240), ended_at = now()"
+NOTE = """metadata = '{"note": "seen"}', updated_at = now()"""
 
 
 class WrongResultError(RuntimeError):
     """What was measured did not do what it should: its figures mean nothing."""
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A table of calls, where completing one is recorded, and what else that changes."""
+
+    table: str
+    records: str | None = None
+    sums: tuple[str, ...] = ()
+
+    @property
+    def is_product(self) -> bool:
+        return self.table == "public.calls"
+
+
+_PRODUCT = ("billing.usage_records", ("billing.usage_deltas", "billing.usage_sums"))
+VARIANTS = {
+    "untracked": Variant("bench.untracked"),
+    "empty row trigger": Variant("bench.empty_row"),
+    "empty statement trigger": Variant("bench.empty_statement"),
+    "floor": Variant("bench.floor", "bench.floor_records"),
+    "obvious": Variant("bench.obvious", "bench.obvious_records", ("bench.obvious_days",)),
+    "application": Variant(
+        "bench.application", "bench.application_records", ("bench.application_days",)
+    ),
+    "tracked": Variant("public.calls", *_PRODUCT),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long and how much is measured. Bulk and backfill: rows; alone: blocks of UPDATEs."""
+
+    rounds: int
+    seconds: int
+    warm_up: float
+    bulk_rows: int
+    alone_blocks: int
+    large_tenant: int
+
+
+QUICK = Scale(2, seconds=1, warm_up=0.3, bulk_rows=20_000, alone_blocks=10, large_tenant=200_000)
+FULL = Scale(5, seconds=2, warm_up=0.5, bulk_rows=100_000, alone_blocks=20, large_tenant=10_000_000)
+
+
 class Stage:
-    def __init__(self, server: Server) -> None:
-        self.conninfo = server.conninfo()
-        self.pgbench = server.bin_dir / "pgbench"
+    """A fresh database with the product and, in schema bench, what it is compared with."""
+
+    def __init__(self, server: Server, scale: Scale, database: str = OWNER) -> None:
+        self.server = server
+        self.scale = scale
+        self.conninfo = server.conninfo(database)
         self.verified = 0
+        self._beside: dict[str, Stage] = {}
         migrate(self.conninfo)
         self.owner = psycopg.connect(self.conninfo, autocommit=True)
         self.owner.execute(Path(__file__).with_name("schema.sql").read_bytes())
         self.owner.execute("VACUUM ANALYZE")
         # Only a superuser whose session fires no triggers can empty what is append-only.
-        self.admin = psycopg.connect(server.conninfo(admin=True), autocommit=True)
+        self.admin = psycopg.connect(server.conninfo(database, admin=True), autocommit=True)
         self.admin.execute("SET session_replication_role = replica")
+        for name, value in TUNED.items():
+            self._set(name, value)
 
-    def fill(self, variant: str, *, rows: int, tenants: int, status: str) -> None:
-        """Empty the variant's tables and put rows numbered from 0 into the first.
+    def beside(self, database: str) -> Stage:
+        """Another database of the same server, made when it is first asked for."""
+        if database not in self._beside:
+            self.admin.execute(f"CREATE DATABASE {database} OWNER {OWNER}".encode())
+            self._beside[database] = Stage(self.server, self.scale, database)
+        return self._beside[database]
 
-        The checkpoint comes before: then the next one, and the page images after it, are minutes
-        away, and none falls into one measurement and not into another.
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=0)
+
+    def fill(
+        self,
+        *variants: str,
+        rows: int,
+        tenants: int = 1000,
+        completed: int = 0,
+        on_deck: int = 0,
+        billed: bool = True,
+    ) -> None:
+        """Empty the variants' tables and put rows 0, 1, ... into the first.
+
+        The last `completed` are completed already (and billed, by whatever triggers there are);
+        the last `on_deck` belong to tenants whose plan has a deck. The checkpoint is the last thing
+        done before a measurement: all start alike.
         """
-        table = TABLES[variant]
-        first = 1001 if variant == "deck" else 1
-        emptied = [table, *filter(None, [RECORDS.get(variant)]), *SUMS.get(variant, [])]
-        self.admin.execute(f"TRUNCATE {', '.join(emptied)}".encode())
-        self.admin.execute("CHECKPOINT")
-        self.owner.execute(
-            f"""
-            INSERT INTO {table} (
-                id, tenant_id, call_sid, from_number, to_number, status, answered_at,
-                duration_seconds
-            )
-            SELECT id, {first} + id % {tenants}, 'CA' || md5(id::text), '+14155550100',
-                '+1415' || 5550000 + id % 10000, '{status}', now(),
-                CASE '{status}' WHEN 'completed' THEN 60 + id % 240 END
-            FROM generate_series(0, {rows - 1}) AS id
-            """.encode()
-        )
-        self.owner.execute(f"VACUUM (ANALYZE) {table}".encode())
-
-    def check(self, variant: str, completed: int) -> None:
-        """Raise WrongResultError unless so many rows are completed, and each is recorded once."""
-        for table in (f"{TABLES[variant]} WHERE status = 'completed'", RECORDS.get(variant)):
-            if table:
-                row = self.owner.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-                if row != (completed,):
-                    raise WrongResultError(f"{variant}: {table}: {row}, not {completed} rows")
-        if variant in METERED:
-            violations = self.owner.execute("SELECT * FROM billing.verify() LIMIT 10").fetchall()
-            if violations:
-                raise WrongResultError(
-                    "\n".join(["billing.verify() found:", *map(str, violations)])
+        writer = self.owner if billed else self.admin
+        for variant in map(VARIANTS.__getitem__, variants):
+            emptied = [variant.table, *filter(None, [variant.records]), *variant.sums]
+            self.admin.execute(f"TRUNCATE {', '.join(emptied)}".encode())
+            writer.execute(
+                f"""
+                INSERT INTO {variant.table} (
+                    id, tenant_id, call_sid, from_number, to_number, status, answered_at,
+                    duration_seconds
                 )
-            self.verified += 1
+                SELECT
+                    id, CASE WHEN id < {rows - on_deck} THEN 1 ELSE 1001 END + id % {tenants},
+                    'CA' || md5(id::text), '+14155550100', '+1415' || 5550000 + id % 10000,
+                    CASE WHEN id < {rows - completed} THEN 'in-progress' ELSE 'completed' END,
+                    now(), CASE WHEN id >= {rows - completed} THEN 60 + id % 240 END
+                FROM generate_series(0, {rows - 1}) AS id
+                """.encode()
+            )
+            self.owner.execute(f"VACUUM (ANALYZE) {variant.table}".encode())
+        self.admin.execute("CHECKPOINT")
+
+    def check(self, variant: str, completed: int, recorded: int | None = None) -> None:
+        """Raise WrongResultError unless so many rows are completed and recorded (else: as many)."""
+        what = VARIANTS[variant]
+        self.expect(f"SELECT count(*) FROM {what.table} WHERE status = 'completed'", (completed,))
+        if what.records:
+            count = completed if recorded is None else recorded
+            self.expect(f"SELECT count(*) FROM {what.records}", (count,))
+        if what.is_product:
+            self.verify()
+
+    def expect(self, query: str, expected: tuple[object, ...]) -> None:
+        """Raise WrongResultError unless the query gives this row."""
+        row = self.owner.execute(query.encode()).fetchone()
+        if row != expected:
+            raise WrongResultError(f"{query}: {row}, not {expected}")
+
+    def has(self, table: str) -> bool:
+        row = self.owner.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
+        return row == (True,)
+
+    def number(self, query: str) -> int:
+        row = self.owner.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """The server's setting, for a while."""
+        self._set(name, value)
+        try:
+            yield
+        finally:
+            self._set(name, TUNED.get(name))
+
+    def _set(self, name: str, value: str | None) -> None:
+        change = f"SET {name} = '{value}'" if value else f"RESET {name}"
+        self.admin.execute(f"ALTER SYSTEM {change}".encode())
+        loaded = self.admin.execute("SELECT pg_conf_load_time()").fetchone()
+        self.admin.execute("SELECT pg_reload_conf()")
+        while self.admin.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+            time.sleep(0.01)
+
+    def verify(self) -> None:
+        violations = self.owner.execute("SELECT * FROM billing.verify() LIMIT 10").fetchall()
+        if violations:
+            raise WrongResultError("\n".join(["billing.verify() found:", *map(str, violations)]))
+        self.verified += 1
 
     @contextmanager
     def maintained(self, variant: str) -> Iterator[None]:
         """Housekeeping once a second beside the product, as an operator would run it."""
-        if variant not in METERED:
+        if not VARIANTS[variant].is_product:
             yield
             return
         done = threading.Event()
@@ -102,10 +192,9 @@ class Stage:
 
         def keep_house() -> None:
             try:
-                with psycopg.connect(self.conninfo, autocommit=True) as connection:
-                    while not done.is_set():
+                with self.connect() as connection:
+                    while not done.wait(1):
                         connection.execute("SELECT billing.maintain()")
-                        done.wait(1)
             except psycopg.Error as error:
                 failures.append(error)
 
