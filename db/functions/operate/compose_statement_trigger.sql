@@ -29,7 +29,11 @@ BEGIN
         END IF;
 
         -- The usual case: rows that come to be worth something. A few one by one, the rest of many at once.
-        IF NOT v_any_before AND pg_trigger_depth() = 1 AND current_setting('billing.is_nested', true) IS DISTINCT FROM 'on' THEN
+        IF NOT v_any_before
+            AND current_setting('transaction_isolation') = 'read committed'
+            AND current_setting('billing.is_nested', true) IS DISTINCT FROM 'on'
+            AND pg_trigger_depth() = 1
+        THEN
             PERFORM billing.record_first_charge(
                 %1$L, m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity,
                 m.destination, m.occurred_at

@@ -57,13 +57,7 @@ BEGIN
     IF cardinality(v_open) = 0 AND p_before IS NOT NULL
         AND current_setting('transaction_isolation') <> 'read committed'
     THEN
-        FOREACH v_deserved IN ARRAY p_before LOOP
-            PERFORM billing.record_first_charge(
-                p_source_table, v_deserved.source_id, v_deserved.part, v_deserved.tenant_id, v_deserved.channel,
-                v_deserved.resource_type, v_deserved.resource_id, v_deserved.quantity, v_deserved.destination,
-                v_deserved.occurred_at
-            );
-        END LOOP;
+        PERFORM billing.record_first_charges(p_source_table, p_before);
         v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
     END IF;
 

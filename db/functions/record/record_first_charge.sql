@@ -14,8 +14,8 @@ CREATE OR REPLACE FUNCTION billing.record_first_charge(
 RETURNS void
 LANGUAGE plpgsql
 AS $$
--- The same as record_first_charges does for a set. Every expression here is a cost to each billed row, for PostgreSQL
--- prepares it anew in each transaction: what is not usual goes there.
+-- The same as record_first_charges does for a set, and what is not usual goes there: every expression here is a cost to
+-- each billed row, for PostgreSQL prepares it anew in each transaction.
 DECLARE
     v_occurred_at timestamptz := COALESCE(p_occurred_at, statement_timestamp());
     v_per numeric := CASE WHEN p_resource_type = 'minute' THEN 60 ELSE 1 END;
@@ -37,10 +37,7 @@ DECLARE
 BEGIN
     SELECT
         t.cards, t.currency, (v_occurred_at AT TIME ZONE t.timezone)::date, trim_scale(p_measured / v_per),
-        NOT t.looks_closer
-            AND current_setting('transaction_isolation') = 'read committed'
-            AND p_measured > 0
-            AND p_measured <= billing.largest_quantity('minute')
+        NOT t.looks_closer AND p_measured > 0 AND p_measured <= billing.largest_quantity('minute')
     INTO v_cards, v_currency, v_usage_date, v_quantity, v_is_usual
     FROM billing.tenant_terms AS t
     WHERE t.tenant_id = p_tenant_id
@@ -107,5 +104,5 @@ $$;
 
 COMMENT ON FUNCTION billing.record_first_charge IS
 'Writes revision 1 for a row that deserved nothing before, or sets it aside; the parameters are those of a measurement
-(p_measured: seconds for minutes, else units). Raises unique_violation where the row was billed before all the same (by
+(p_measured: seconds for minutes, else units). For READ COMMITTED only. Raises unique_violation where the row was billed before all the same (by
 hand, or completed, failed, completed again): record_difference then finds what is missing.';
