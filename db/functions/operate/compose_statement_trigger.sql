@@ -30,7 +30,6 @@ BEGIN
 
         -- The usual case: rows that come to be worth something. A few one by one, the rest of many at once.
         IF NOT v_any_before
-            AND current_setting('transaction_isolation') = 'read committed'
             AND current_setting('billing.is_nested', true) IS DISTINCT FROM 'on'
             AND pg_trigger_depth() = 1
         THEN

@@ -23,7 +23,7 @@ DECLARE
     v_currency text;
     v_cards bigint[];
     v_card bigint;
-    v_is_usual boolean;
+    v_looks_closer boolean;
     v_rate_id bigint;
     v_is_priced boolean;
     v_is_plain boolean;
@@ -37,34 +37,34 @@ DECLARE
 BEGIN
     SELECT
         t.cards, t.currency, (v_occurred_at AT TIME ZONE t.timezone)::date, trim_scale(p_measured / v_per),
-        NOT t.looks_closer AND p_measured > 0 AND p_measured <= billing.largest_quantity('minute')
-    INTO v_cards, v_currency, v_usage_date, v_quantity, v_is_usual
+        t.looks_closer OR current_setting('transaction_isolation') <> 'read committed'
+    INTO v_cards, v_currency, v_usage_date, v_quantity, v_looks_closer
     FROM billing.tenant_terms AS t
     WHERE t.tenant_id = p_tenant_id
         AND t.valid_from <= v_occurred_at
+        AND p_measured > 0
+        AND p_measured <= billing.largest_quantity('minute')
     ORDER BY t.valid_from DESC
     LIMIT 1;
 
-    IF v_is_usual THEN
-        -- The first card with a price here and now; most tenants have only one card.
-        FOREACH v_card IN ARRAY v_cards LOOP
-            SELECT
-                p.rate_id, p.currency = v_currency, p.unit_price,
-                p.is_plain AND scale(p_measured) = 0,
-                -- cost_per_unit without fee and minimum.
-                round(p_measured * p.unit_price * 1.00000000000000 / v_per, 10)
-            INTO v_rate_id, v_is_priced, v_unit_price, v_is_plain, v_total_cost
-            FROM billing.resolved_prices AS p
-            WHERE p.card = v_card
-                AND p.channel = p_channel
-                AND p.resource_type = p_resource_type
-                AND p.lo <= COALESCE(p_destination, '')
-                AND p.valid_from <= v_occurred_at
-            ORDER BY p.lo DESC, p.valid_from DESC
-            LIMIT 1;
-            EXIT WHEN v_is_priced;
-        END LOOP;
-    END IF;
+    -- The first card with a price here and now; most tenants have only one card.
+    FOREACH v_card IN ARRAY COALESCE(v_cards, '{}') LOOP
+        SELECT
+            p.rate_id, p.currency = v_currency, p.unit_price,
+            p.is_plain AND scale(p_measured) = 0,
+            -- cost_per_unit without fee and minimum.
+            round(p_measured * p.unit_price * 1.00000000000000 / v_per, 10)
+        INTO v_rate_id, v_is_priced, v_unit_price, v_is_plain, v_total_cost
+        FROM billing.resolved_prices AS p
+        WHERE p.card = v_card
+            AND p.channel = p_channel
+            AND p.resource_type = p_resource_type
+            AND p.lo <= COALESCE(p_destination, '')
+            AND p.valid_from <= v_occurred_at
+        ORDER BY p.lo DESC, p.valid_from DESC
+        LIMIT 1;
+        EXIT WHEN v_is_priced;
+    END LOOP;
 
     IF v_is_priced IS NOT TRUE THEN
         PERFORM billing.record_first_charges(p_source_table, ARRAY[(
@@ -83,6 +83,9 @@ BEGIN
         v_period_rate_id := v_priced.period_rate_id;
     END IF;
 
+    IF v_looks_closer THEN
+        PERFORM billing.take_resource(p_tenant_id, p_channel, p_resource_type, p_resource_id);
+    END IF;
     INSERT INTO billing.usage_records (
         tenant_id, source_id, rate_id, occurred_at, usage_date, part, source_table, channel, resource_type,
         resource_id, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, destination
@@ -99,10 +102,15 @@ BEGIN
         p_tenant_id, v_usage_date, 1, p_channel, p_resource_type, COALESCE(v_period_rate_id, 0), v_quantity, v_billed,
         v_total_cost
     );
+    IF v_looks_closer THEN
+        PERFORM billing.claim_resource(
+            p_source_table, p_source_id, p_part, p_tenant_id, p_channel, p_resource_type, p_resource_id, v_usage_date
+        );
+    END IF;
 END;
 $$;
 
 COMMENT ON FUNCTION billing.record_first_charge IS
 'Writes revision 1 for a row that deserved nothing before, or sets it aside; the parameters are those of a measurement
-(p_measured: seconds for minutes, else units). For READ COMMITTED only. Raises unique_violation where the row was billed before all the same (by
+(p_measured: seconds for minutes, else units). Raises unique_violation where the row was billed before all the same (by
 hand, or completed, failed, completed again): record_difference then finds what is missing.';
