@@ -14,70 +14,14 @@ DECLARE
     v_tenant record;
     v_balance numeric;
     v_usage numeric;
-    v_today date;
 BEGIN
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
-    v_today := (p_as_of AT TIME ZONE v_tenant.timezone)::date;
-
-    SELECT COALESCE(sum(e.amount), 0)
+    v_usage := billing.open_usage(p_tenant_id, p_as_of);
+    SELECT COALESCE(sum(e.amount), 0) - COALESCE((SELECT sum(l.amount) FROM billing.list_lapsed_credit(p_tenant_id, p_as_of) AS l), 0)
     INTO v_balance
     FROM billing.credit_entries AS e
     WHERE e.tenant_id = p_tenant_id
         AND e.created_at <= p_as_of;
-
-    -- Not yet invoiced: on no day of an invoice that is past its draft. Each period is priced by itself.
-    SELECT COALESCE(sum(c.amount), 0)
-    INTO v_usage
-    FROM (
-        SELECT
-            period_start, min(day) AS first_day, max(day) AS last_day,
-            billing.period_starting_by(period_start + 32, v_tenant.billing_cycle_day) AS next_start
-        FROM (
-            SELECT d.day, billing.period_starting_by(d.day, v_tenant.billing_cycle_day) AS period_start
-            FROM (
-                SELECT s.summary_date AS day
-                FROM billing.daily_sums AS s
-                WHERE s.tenant_id = p_tenant_id
-                    AND s.summary_date <= v_today
-                UNION
-                SELECT v_today
-            ) AS d
-            WHERE NOT EXISTS (
-                SELECT
-                FROM billing.invoices AS i
-                WHERE i.tenant_id = p_tenant_id
-                    AND i.status IN ('pending', 'paid', 'overdue')
-                    AND i.finalized_at <= p_as_of
-                    AND d.day BETWEEN i.period_start AND i.period_end
-            )
-        ) AS open_days
-        GROUP BY period_start
-    ) AS p
-    CROSS JOIN LATERAL (
-        SELECT ARRAY(
-            SELECT l
-            FROM billing.list_period_usage(
-                p_tenant_id, p.first_day, p.last_day,
-                LEAST(p_as_of, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond')
-            ) AS l
-        )
-    ) AS u (usage)
-    CROSS JOIN LATERAL (
-        SELECT x.amount FROM unnest(u.usage) AS x
-        UNION ALL
-        SELECT t.amount
-        FROM billing.price_plan_terms(
-            v_tenant.plan_id, v_tenant.currency, p.period_start, p.next_start <= v_today, u.usage
-        ) AS t
-    ) AS c;
-
-    SELECT v_usage + COALESCE(sum(a.amount), 0)
-    INTO v_usage
-    FROM billing.adjustments AS a
-    LEFT JOIN billing.invoices AS i ON i.tenant_id = a.tenant_id AND i.id = a.invoice_id
-    WHERE a.tenant_id = p_tenant_id
-        AND a.created_at <= p_as_of
-        AND (i.status IN ('pending', 'paid', 'overdue') AND i.finalized_at <= p_as_of) IS NOT TRUE;
 
     RETURN QUERY
     SELECT

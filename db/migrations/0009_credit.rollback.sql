@@ -1,0 +1,9 @@
+DROP FUNCTION IF EXISTS billing.grant_credit;
+DROP TABLE billing.credit_uses;
+ALTER TABLE billing.credit_entries
+    DROP CONSTRAINT credit_entries_only_takings_have_a_lot,
+    DROP CONSTRAINT credit_entries_expires_at_is_finite,
+    DROP COLUMN lot_id,
+    DROP COLUMN valid_from,
+    DROP COLUMN priority;
+DROP INDEX billing.credit_entries_expires_at_idx;
