@@ -1,3 +1,8 @@
+DROP TABLE billing.reservations;
+DROP TABLE billing.credit_accounts;
+DROP TABLE billing.tenant_limits;
+DROP TABLE billing.included_grants;
+DROP TABLE billing.credit_expiries;
 DROP FUNCTION IF EXISTS billing.grant_credit;
 DROP TABLE billing.credit_uses;
 ALTER TABLE billing.credit_entries

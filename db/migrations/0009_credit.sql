@@ -39,5 +39,109 @@ COMMENT ON COLUMN billing.credit_uses.entry_id IS 'What took it: credit_entries.
 COMMENT ON COLUMN billing.credit_uses.amount IS 'Major units of the tenant''s currency.';
 COMMENT ON COLUMN billing.credit_uses.created_at IS 'When it was taken.';
 
+-- What is still to lapse: maintain() and whoever reserves look here, not into all entries.
+CREATE TABLE billing.credit_expiries (
+    tenant_id bigint NOT NULL,
+    entry_id bigint NOT NULL,
+    look_at timestamptz NOT NULL,
+    CONSTRAINT credit_expiries_pkey PRIMARY KEY (tenant_id, entry_id)
+);
+CREATE INDEX credit_expiries_look_at_idx ON billing.credit_expiries (look_at);
+COMMENT ON TABLE billing.credit_expiries IS 'Lots with an expiry of which something may be left, until expire_credit has entered it.';
+COMMENT ON COLUMN billing.credit_expiries.tenant_id IS 'Whose credit.';
+COMMENT ON COLUMN billing.credit_expiries.entry_id IS 'The lot: credit_entries.id.';
+COMMENT ON COLUMN billing.credit_expiries.look_at IS
+'When to look next: its expiry, and an hour later each time that usage not yet invoiced still needs what is left.';
+INSERT INTO billing.credit_expiries (tenant_id, entry_id, look_at)
+SELECT tenant_id, id, expires_at
+FROM billing.credit_entries
+WHERE expires_at IS NOT NULL
+    AND amount > 0;
+
+CREATE TABLE billing.included_grants (
+    tenant_id bigint NOT NULL CONSTRAINT included_grants_pkey PRIMARY KEY,
+    plan_id bigint,
+    granted_until timestamptz NOT NULL
+);
+COMMENT ON TABLE billing.included_grants IS 'Up to when a tenant has the included credit of its plan; credit_entries has the credit itself.';
+COMMENT ON COLUMN billing.included_grants.tenant_id IS 'tenants.id.';
+COMMENT ON COLUMN billing.included_grants.plan_id IS 'The plan that it was granted for; NULL: none. Another plan since is prorated by the next grant.';
+COMMENT ON COLUMN billing.included_grants.granted_until IS 'End of the billing period that was granted for, not included.';
+
+CREATE TABLE billing.tenant_limits (
+    tenant_id bigint NOT NULL CONSTRAINT tenant_limits_pkey PRIMARY KEY,
+    mode text NOT NULL DEFAULT 'prepaid' CONSTRAINT tenant_limits_mode_is_known CHECK (mode IN ('prepaid', 'postpaid')),
+    credit_limit numeric
+        CONSTRAINT tenant_limits_credit_limit_is_an_amount CHECK (credit_limit >= 0 AND credit_limit < 'Infinity'),
+    spend_cap numeric CONSTRAINT tenant_limits_spend_cap_is_an_amount CHECK (spend_cap >= 0 AND spend_cap < 'Infinity'),
+    max_calls integer CONSTRAINT tenant_limits_max_calls_is_a_number CHECK (max_calls >= 0),
+    max_call_seconds integer NOT NULL DEFAULT 86400
+        CONSTRAINT tenant_limits_max_call_seconds_is_a_time CHECK (max_call_seconds BETWEEN 1 AND 604800),
+    throttle_below numeric
+        CONSTRAINT tenant_limits_throttle_below_is_an_amount CHECK (throttle_below > 0 AND throttle_below < 'Infinity')
+);
+COMMENT ON TABLE billing.tenant_limits IS
+'Limits of a tenant, effective at once. They bind reservations and allowance, never the recording of usage. A tenant without
+a row: reservations promise what the balance pays, allowance is 1.';
+COMMENT ON COLUMN billing.tenant_limits.tenant_id IS 'tenants.id.';
+COMMENT ON COLUMN billing.tenant_limits.mode IS 'prepaid: promises end where the balance ends; postpaid: at the credit limit, if there is one.';
+COMMENT ON COLUMN billing.tenant_limits.credit_limit IS
+'How far below zero the remaining credit may be promised, major units of the tenant''s currency; NULL: prepaid not at all,
+postpaid without end.';
+COMMENT ON COLUMN billing.tenant_limits.spend_cap IS 'What usage and reservations of a billing period may come to; NULL: no cap.';
+COMMENT ON COLUMN billing.tenant_limits.max_calls IS 'Calls that may hold a reservation at one time; NULL: any number.';
+COMMENT ON COLUMN billing.tenant_limits.max_call_seconds IS 'What one reservation of a call grants at most.';
+COMMENT ON COLUMN billing.tenant_limits.throttle_below IS
+'allowance falls from 1 to 0 while what may still be promised falls from this amount to nothing; NULL: it is 1 until then.';
+
+CREATE TABLE billing.credit_accounts (
+    tenant_id bigint NOT NULL CONSTRAINT credit_accounts_pkey PRIMARY KEY,
+    reserved numeric NOT NULL DEFAULT 0 CONSTRAINT credit_accounts_reserved_is_an_amount CHECK (reserved >= 0),
+    calls integer NOT NULL DEFAULT 0 CONSTRAINT credit_accounts_calls_is_a_number CHECK (calls >= 0)
+) WITH (fillfactor = 20);
+COMMENT ON TABLE billing.credit_accounts IS
+'A row for each tenant that has ever reserved: who reserves holds it, one at a time. Its sums are of the reservations with
+is_counted, so that neither settling nor releasing one needs the row.';
+COMMENT ON COLUMN billing.credit_accounts.tenant_id IS 'tenants.id.';
+COMMENT ON COLUMN billing.credit_accounts.reserved IS 'Sum of reservations.amount that is_counted.';
+COMMENT ON COLUMN billing.credit_accounts.calls IS 'How many of those are calls.';
+
+CREATE TABLE billing.reservations (
+    tenant_id bigint NOT NULL,
+    key text NOT NULL CONSTRAINT reservations_key_is_given CHECK (key <> ''),
+    channel text NOT NULL,
+    resource_type text NOT NULL,
+    destination text,
+    requested numeric,
+    granted numeric NOT NULL CONSTRAINT reservations_granted_is_a_quantity CHECK (granted > 0 AND granted < 'Infinity'),
+    amount numeric NOT NULL CONSTRAINT reservations_amount_is_an_amount CHECK (amount >= 0 AND amount < 'Infinity'),
+    rate_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    outcome text CONSTRAINT reservations_outcome_is_known CHECK (outcome IN ('settled', 'released')),
+    is_counted boolean NOT NULL DEFAULT true,
+    CONSTRAINT reservations_pkey PRIMARY KEY (tenant_id, key)
+);
+CREATE INDEX reservations_key_idx ON billing.reservations (key);
+-- What whoever reserves next takes off the account.
+CREATE INDEX reservations_counted_idx ON billing.reservations (tenant_id, expires_at) WHERE is_counted;
+-- What was held at an instant of the past.
+CREATE INDEX reservations_held_idx ON billing.reservations (tenant_id, expires_at) WHERE outcome IS DISTINCT FROM 'settled';
+COMMENT ON TABLE billing.reservations IS
+'Money held for a call or message, until its usage is recorded (settled), it is released, or expires_at is past.';
+COMMENT ON COLUMN billing.reservations.tenant_id IS 'Whose credit.';
+COMMENT ON COLUMN billing.reservations.key IS 'call_sid or message_sid: usage recorded under this resource_id settles it.';
+COMMENT ON COLUMN billing.reservations.channel IS 'voice, sms, email, ...';
+COMMENT ON COLUMN billing.reservations.resource_type IS 'minute, message, mms, ...';
+COMMENT ON COLUMN billing.reservations.destination IS 'As usage_records.destination: digits without +; NULL: none.';
+COMMENT ON COLUMN billing.reservations.requested IS 'What was asked for, seconds for minutes, else units; NULL: as long as the balance pays.';
+COMMENT ON COLUMN billing.reservations.granted IS 'What is promised, seconds for minutes, else units.';
+COMMENT ON COLUMN billing.reservations.amount IS 'What is held: the price of what is promised, major units of the tenant''s currency.';
+COMMENT ON COLUMN billing.reservations.rate_id IS 'The price that it was computed by: pricing_rates.id.';
+COMMENT ON COLUMN billing.reservations.created_at IS 'When it was made.';
+COMMENT ON COLUMN billing.reservations.expires_at IS 'From when on it holds nothing: moved up when it is settled or released.';
+COMMENT ON COLUMN billing.reservations.outcome IS 'settled, released; NULL: held, or expired by itself.';
+COMMENT ON COLUMN billing.reservations.is_counted IS 'Whether amount is in credit_accounts.reserved.';
+
 -- Functions whose arguments change; they are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.grant_credit;
