@@ -5,6 +5,8 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_written integer;
+    v_tenant_ids bigint[];
+    v_resource_ids text[];
     v_unpriced record;
 BEGIN
     IF EXISTS (
@@ -30,7 +32,7 @@ BEGIN
             CASE WHEN p.resource_type = 'minute' THEN p.measured END, p.billed_quantity, p.destination
         FROM billing.price_measurements(p_measured) AS p
         WHERE p.problem IS NULL
-        RETURNING tenant_id, usage_date, channel, resource_type, rate_id, quantity, billed_quantity, total_cost
+        RETURNING tenant_id, resource_id, usage_date, channel, resource_type, rate_id, quantity, billed_quantity, total_cost
     ),
     summed AS (
         INSERT INTO billing.usage_deltas (
@@ -46,9 +48,10 @@ BEGIN
         ) AS p (rate_id)
         GROUP BY tenant_id, usage_date, channel, resource_type, p.rate_id
     )
-    SELECT count(*)
-    INTO v_written
+    SELECT count(*), array_agg(tenant_id), array_agg(resource_id)
+    INTO v_written, v_tenant_ids, v_resource_ids
     FROM charged;
+    PERFORM billing.settle_recorded(v_tenant_ids, v_resource_ids);
 
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         PERFORM billing.claim_resources(p_measured);
