@@ -25,9 +25,7 @@ CREATE TABLE billing.credit_uses (
     entry_id bigint NOT NULL,
     amount numeric NOT NULL CONSTRAINT credit_uses_amount_is_an_amount CHECK (amount > 0 AND amount < 'Infinity'),
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT credit_uses_pkey PRIMARY KEY (tenant_id, lot_id, entry_id),
-    CONSTRAINT credit_uses_lot_fkey FOREIGN KEY (tenant_id, lot_id) REFERENCES billing.credit_entries (tenant_id, id),
-    CONSTRAINT credit_uses_entry_fkey FOREIGN KEY (tenant_id, entry_id) REFERENCES billing.credit_entries (tenant_id, id)
+    CONSTRAINT credit_uses_pkey PRIMARY KEY (tenant_id, lot_id, entry_id)
 );
 CREATE INDEX credit_uses_entry_idx ON billing.credit_uses (tenant_id, entry_id);
 COMMENT ON TABLE billing.credit_uses IS

@@ -11,23 +11,24 @@ CREATE OR REPLACE FUNCTION billing.hold_credit(
     p_lasts interval
 )
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 AS $$
-    WITH held AS (
+BEGIN
+    IF p_granted > 0 THEN
         INSERT INTO billing.reservations (
             tenant_id, key, channel, resource_type, destination, requested, granted, amount, rate_id, expires_at
         )
-        SELECT
+        VALUES (
             p_account.tenant_id, p_key, p_channel, p_resource_type, p_destination, p_requested, p_granted,
             p_priced.total_cost, p_priced.rate_id, clock_timestamp() + p_lasts
-        WHERE p_granted > 0
-        RETURNING amount, resource_type
-    )
+        );
+        p_account.reserved := p_account.reserved + p_priced.total_cost;
+        p_account.calls := p_account.calls + CASE WHEN p_resource_type = 'minute' THEN 1 ELSE 0 END;
+    END IF;
     UPDATE billing.credit_accounts AS a
-    SET
-        reserved = p_account.reserved + COALESCE((SELECT h.amount FROM held AS h), 0),
-        calls = p_account.calls + (SELECT count(*) FROM held AS h WHERE h.resource_type = 'minute')
+    SET reserved = p_account.reserved, calls = p_account.calls
     WHERE a.tenant_id = p_account.tenant_id;
+END;
 $$;
 
 COMMENT ON FUNCTION billing.hold_credit IS
