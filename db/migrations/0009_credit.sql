@@ -6,7 +6,7 @@ ALTER TABLE billing.credit_entries
         CONSTRAINT credit_entries_valid_from_is_finite CHECK (isfinite(valid_from)),
     ADD COLUMN lot_id bigint,
     ADD CONSTRAINT credit_entries_expires_at_is_finite CHECK (isfinite(expires_at)),
-    ADD CONSTRAINT credit_entries_only_takings_have_a_lot CHECK (lot_id IS NULL OR amount < 0);
+    ADD CONSTRAINT credit_entries_an_expiry_has_its_lot CHECK ((kind = 'expiry') = (lot_id IS NOT NULL));
 CREATE INDEX credit_entries_expires_at_idx ON billing.credit_entries (tenant_id, expires_at) WHERE expires_at IS NOT NULL;
 COMMENT ON TABLE billing.credit_entries IS
 'Every movement of a tenant''s credit, append-only. tenants.credit_balance is always the sum of its entries. An entry that
@@ -15,7 +15,7 @@ COMMENT ON COLUMN billing.credit_entries.priority IS 'Of a lot: lower is consume
 COMMENT ON COLUMN billing.credit_entries.valid_from IS
 'First instant whose usage the lot may pay for (included credit: the period''s beginning); NULL: any.';
 COMMENT ON COLUMN billing.credit_entries.lot_id IS
-'The one lot that the entry takes from (expiry, included credit taken back); NULL: the next in consumption order.';
+'Of an expiry: the lot that expired; NULL for all others.';
 COMMENT ON COLUMN billing.credit_entries.expires_at IS
 'First instant whose usage the lot no longer pays for: what is left of it then lapses; NULL: never.';
 
@@ -141,5 +141,107 @@ COMMENT ON COLUMN billing.reservations.expires_at IS 'From when on it holds noth
 COMMENT ON COLUMN billing.reservations.outcome IS 'settled, released; NULL: held, or expired by itself.';
 COMMENT ON COLUMN billing.reservations.is_counted IS 'Whether amount is in credit_accounts.reserved.';
 
+CREATE TABLE billing.alert_thresholds (
+    tenant_id bigint NOT NULL,
+    basis text NOT NULL
+        CONSTRAINT alert_thresholds_basis_is_known CHECK (basis IN ('included', 'balance', 'cap', 'amount')),
+    threshold numeric NOT NULL
+        CONSTRAINT alert_thresholds_threshold_is_an_amount CHECK (threshold > 0 AND threshold < 'Infinity'),
+    CONSTRAINT alert_thresholds_pkey PRIMARY KEY (tenant_id, basis, threshold)
+);
+COMMENT ON TABLE billing.alert_thresholds IS 'When to tell a tenant how much of its money is used; checked by maintain().';
+COMMENT ON COLUMN billing.alert_thresholds.tenant_id IS 'tenants.id.';
+COMMENT ON COLUMN billing.alert_thresholds.basis IS
+'included: percent of the plan''s included credit, balance: percent of the credit balance, both used by usage not yet invoiced
+(balance) or of the period (included); cap: percent of tenant_limits.spend_cap used in the period; amount: usage of the period
+in major units of the tenant''s currency.';
+COMMENT ON COLUMN billing.alert_thresholds.threshold IS 'Percent, or the amount.';
+
+CREATE TABLE billing.alert_checks (
+    tenant_id bigint NOT NULL CONSTRAINT alert_checks_pkey PRIMARY KEY,
+    checked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+CREATE INDEX alert_checks_checked_at_idx ON billing.alert_checks (checked_at);
+COMMENT ON TABLE billing.alert_checks IS 'Tenants with thresholds: who was looked at when, so that each round looks at those who wait longest.';
+COMMENT ON COLUMN billing.alert_checks.tenant_id IS 'tenants.id.';
+COMMENT ON COLUMN billing.alert_checks.checked_at IS 'When its thresholds were last compared.';
+
+CREATE TABLE billing.alerts (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    tenant_id bigint NOT NULL,
+    period_start date NOT NULL,
+    basis text NOT NULL,
+    threshold numeric NOT NULL,
+    used numeric NOT NULL,
+    total numeric,
+    currency text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT alerts_pkey PRIMARY KEY (tenant_id, id),
+    -- One for each threshold and period, whoever races whom.
+    CONSTRAINT alerts_once UNIQUE (tenant_id, period_start, basis, threshold)
+);
+COMMENT ON TABLE billing.alerts IS 'Thresholds that were crossed, once for each billing period.';
+COMMENT ON COLUMN billing.alerts.id IS 'The alert.';
+COMMENT ON COLUMN billing.alerts.tenant_id IS 'Whose money.';
+COMMENT ON COLUMN billing.alerts.period_start IS 'First day of the billing period in which it was crossed.';
+COMMENT ON COLUMN billing.alerts.basis IS 'As alert_thresholds.basis.';
+COMMENT ON COLUMN billing.alerts.threshold IS 'As alert_thresholds.threshold.';
+COMMENT ON COLUMN billing.alerts.used IS 'What was used when it was found, major units of currency.';
+COMMENT ON COLUMN billing.alerts.total IS 'What the percentage is of; NULL for an amount.';
+COMMENT ON COLUMN billing.alerts.currency IS 'ISO 4217.';
+COMMENT ON COLUMN billing.alerts.created_at IS 'When it was found.';
+
+CREATE TABLE billing.alert_targets (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    tenant_id bigint NOT NULL,
+    kind text NOT NULL CONSTRAINT alert_targets_kind_is_known CHECK (kind IN ('webhook', 'email')),
+    address text NOT NULL,
+    secret text,
+    is_active boolean NOT NULL DEFAULT true,
+    CONSTRAINT alert_targets_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT alert_targets_address_key UNIQUE (tenant_id, kind, address),
+    CONSTRAINT alert_targets_address_fits CHECK (
+        CASE kind
+            WHEN 'webhook' THEN address ~ '^https?://[^[:space:]]+$' AND secret <> '' AND secret IS NOT NULL
+            ELSE address ~ '^[^@[:space:],;<>]+@[^@[:space:],;<>]+$' AND secret IS NULL
+        END
+    )
+);
+COMMENT ON TABLE billing.alert_targets IS 'Where a tenant''s alerts are sent.';
+COMMENT ON COLUMN billing.alert_targets.id IS 'The target.';
+COMMENT ON COLUMN billing.alert_targets.tenant_id IS 'Whose alerts.';
+COMMENT ON COLUMN billing.alert_targets.kind IS 'webhook or email.';
+COMMENT ON COLUMN billing.alert_targets.address IS 'The URL, or the email address.';
+COMMENT ON COLUMN billing.alert_targets.secret IS 'What a webhook is signed with (HMAC-SHA256); NULL for email.';
+COMMENT ON COLUMN billing.alert_targets.is_active IS 'false: nothing new is sent there.';
+
+CREATE TABLE billing.alert_deliveries (
+    tenant_id bigint NOT NULL,
+    alert_id bigint NOT NULL,
+    target_id bigint NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    next_try_at timestamptz DEFAULT now(),
+    delivered_at timestamptz,
+    last_error text,
+    CONSTRAINT alert_deliveries_pkey PRIMARY KEY (tenant_id, alert_id, target_id),
+    CONSTRAINT alert_deliveries_alert_fkey FOREIGN KEY (tenant_id, alert_id)
+        REFERENCES billing.alerts (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT alert_deliveries_target_fkey FOREIGN KEY (tenant_id, target_id)
+        REFERENCES billing.alert_targets (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT alert_deliveries_delivered_is_done CHECK (delivered_at IS NULL OR next_try_at IS NULL)
+);
+CREATE INDEX alert_deliveries_target_idx ON billing.alert_deliveries (tenant_id, target_id);
+CREATE INDEX alert_deliveries_due_idx ON billing.alert_deliveries (next_try_at) WHERE next_try_at IS NOT NULL;
+COMMENT ON TABLE billing.alert_deliveries IS
+'The outbox: an alert for each of its targets, written with the alert, sent by irisx-usage alerts deliver at least once.';
+COMMENT ON COLUMN billing.alert_deliveries.tenant_id IS 'Whose alert.';
+COMMENT ON COLUMN billing.alert_deliveries.alert_id IS 'The alert.';
+COMMENT ON COLUMN billing.alert_deliveries.target_id IS 'Where to.';
+COMMENT ON COLUMN billing.alert_deliveries.attempts IS 'How often it was tried.';
+COMMENT ON COLUMN billing.alert_deliveries.next_try_at IS 'When to try next; NULL: no more, it was delivered or given up.';
+COMMENT ON COLUMN billing.alert_deliveries.delivered_at IS 'When the target took it; NULL: not.';
+COMMENT ON COLUMN billing.alert_deliveries.last_error IS 'Why the last attempt failed; NULL: none did.';
+
 -- Functions whose arguments change; they are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.grant_credit;
+DROP FUNCTION IF EXISTS billing.list_period_usage;

@@ -19,7 +19,7 @@ BEGIN
     INSERT INTO billing.credit_entries (tenant_id, amount, kind, reference, expires_at, priority, valid_from, lot_id)
     VALUES (
         p_tenant_id, p_amount, p_kind, p_reference, p_expires_at, p_priority, p_valid_from,
-        CASE WHEN p_kind IN ('expiry', 'included') THEN p_lots[1] END
+        CASE WHEN p_kind = 'expiry' THEN p_lots[1] END
     )
     ON CONFLICT (tenant_id, reference) DO NOTHING
     RETURNING id INTO v_id;

@@ -11,7 +11,7 @@ DECLARE
     v_due numeric;
     v_granted numeric;
     v_entries bigint;
-    v_lot record;
+    v_taken record;
     v_reference text;
 BEGIN
     PERFORM billing.require_tenant(p_tenant_id);
@@ -71,19 +71,23 @@ BEGIN
         );
     ELSIF v_due < 0 THEN
         -- A smaller plan takes back what is not used yet.
-        SELECT u.entry_id, LEAST(u.amount, -v_due) AS amount
-        INTO v_lot
-        FROM billing.list_unused_credit(p_tenant_id, now(), clock_timestamp()) AS u
-        INNER JOIN billing.credit_entries AS e ON e.tenant_id = p_tenant_id AND e.id = u.entry_id
-        WHERE e.kind = 'included'
-            AND e.valid_from = v_from
-        ORDER BY u.amount DESC
-        LIMIT 1;
-        v_due := COALESCE(-v_lot.amount, 0);
+        SELECT
+            array_agg(t.entry_id) AS lots, array_agg(LEAST(t.amount, -v_due - t.before)) AS amounts,
+            COALESCE(sum(LEAST(t.amount, -v_due - t.before)), 0) AS amount
+        INTO v_taken
+        FROM (
+            SELECT u.entry_id, u.amount, sum(u.amount) OVER (ORDER BY u.entry_id DESC) - u.amount AS before
+            FROM billing.list_unused_credit(p_tenant_id, now(), clock_timestamp()) AS u
+            INNER JOIN billing.credit_entries AS e ON e.tenant_id = p_tenant_id AND e.id = u.entry_id
+            WHERE e.kind = 'included'
+                AND e.valid_from = v_from
+        ) AS t
+        WHERE t.before < -v_due;
+        v_due := -v_taken.amount;
         IF v_due < 0 THEN
             PERFORM billing.enter_credit(
                 p_tenant_id, v_due, 'included', v_reference, p_valid_from => v_from,
-                p_lots => ARRAY[v_lot.entry_id], p_amounts => ARRAY[v_lot.amount]
+                p_lots => v_taken.lots, p_amounts => v_taken.amounts
             );
         END IF;
     END IF;

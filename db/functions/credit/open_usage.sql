@@ -12,12 +12,17 @@ DECLARE
     v_tenant record;
     v_by timestamptz := LEAST(p_as_of, p_occurred_by);
     v_last date;
+    v_later timestamptz;
     v_open datemultirange;
     v_usage numeric;
     v_is_plain boolean;
 BEGIN
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
     v_last := (v_by AT TIME ZONE v_tenant.timezone)::date;
+    -- Within a day of the past, its sum is too much. Now, and at the end of a day, it is not.
+    IF v_by < now() AND ((v_by + interval '1 microsecond') AT TIME ZONE v_tenant.timezone)::date = v_last THEN
+        v_later := v_by;
+    END IF;
 
     -- On no day of an invoice that is past its draft.
     SELECT datemultirange(daterange(NULL, v_last, '[]')) - COALESCE(range_agg(daterange(i.period_start, i.period_end, '[]')), '{}')
@@ -38,6 +43,12 @@ BEGIN
             AND d.summary_date >= COALESCE(lower(r.days), '-infinity')
             AND d.summary_date < upper(r.days)
     ) AS s;
+
+    IF v_later IS NOT NULL AND v_last <@ v_open THEN
+        SELECT v_usage + COALESCE(sum(l.amount), 0)
+        INTO v_usage
+        FROM billing.list_later_usage(p_tenant_id, v_last, v_later) AS l;
+    END IF;
 
     -- Else each billing period is priced by itself.
     IF NOT v_is_plain OR billing.has_period_terms(p_tenant_id, v_tenant.plan_id, v_by) THEN
@@ -66,7 +77,8 @@ BEGIN
                 SELECT l
                 FROM billing.list_period_usage(
                     p_tenant_id, p.first_day, p.last_day,
-                    LEAST(v_by, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond')
+                    LEAST(v_by, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond'),
+                    CASE WHEN p.last_day = v_last THEN v_later END
                 ) AS l
             )
         ) AS u (usage)
@@ -94,4 +106,5 @@ $$;
 COMMENT ON FUNCTION billing.open_usage IS
 'What usage and adjustments of p_tenant_id cost that occurred up to p_occurred_by (NULL: p_as_of) and were on no issued
 invoice at p_as_of; exact, in major units of its currency, each billing period by its prices, allowances and limits of spend.
-Constant in the number of records. Raises UB002.';
+Constant in the number of records, but for an instant within a day of the past, for which the tenant''s records of that
+month are looked through. Raises UB002.';

@@ -61,6 +61,10 @@ BEGIN
     done := billing.grant_due_credits(200);
     RETURN NEXT;
 
+    task := 'alerts raised';
+    done := billing.raise_alerts(1000);
+    RETURN NEXT;
+
     -- After all that may wait, for who changes such a row meanwhile would wait for its entry.
     task := 'unrated rows announced';
     done := billing.announce_unrated();
