@@ -99,7 +99,6 @@ BEGIN
         p_tenant_id, v_usage_date, 1, p_channel, p_resource_type, COALESCE(v_period_rate_id, 0), v_quantity, v_billed,
         v_total_cost
     );
-    PERFORM billing.settle_recorded(ARRAY[p_measured.tenant_id], ARRAY[p_measured.resource_id]);
 END;
 $$;
 
