@@ -227,7 +227,8 @@ def test_what_fails_is_tried_again_later_and_given_up_in_the_end(
     waits = db.execute(
         "SELECT extract(epoch FROM min(next_try_at) - now()) FROM alert_deliveries"
     ).fetchone()
-    assert waits is not None and 25 < waits[0] <= 30
+    assert waits is not None
+    assert 25 < waits[0] <= 30
     make_due(db)
     sent = deliver(client, mailer, max_attempts=3)
     assert (sent.delivered, sent.failed) == (1, 1)  # The mail, and a redirect that is not followed.

@@ -41,6 +41,7 @@ COMMENT ON COLUMN billing.credit_uses.created_at IS 'When it was taken.';
 CREATE TABLE billing.credit_expiries (
     tenant_id bigint NOT NULL,
     entry_id bigint NOT NULL,
+    expires_at timestamptz NOT NULL,
     look_at timestamptz NOT NULL,
     CONSTRAINT credit_expiries_pkey PRIMARY KEY (tenant_id, entry_id)
 );
@@ -48,10 +49,11 @@ CREATE INDEX credit_expiries_look_at_idx ON billing.credit_expiries (look_at);
 COMMENT ON TABLE billing.credit_expiries IS 'Lots with an expiry of which something may be left, until expire_credit has entered it.';
 COMMENT ON COLUMN billing.credit_expiries.tenant_id IS 'Whose credit.';
 COMMENT ON COLUMN billing.credit_expiries.entry_id IS 'The lot: credit_entries.id.';
+COMMENT ON COLUMN billing.credit_expiries.expires_at IS 'As credit_entries.expires_at.';
 COMMENT ON COLUMN billing.credit_expiries.look_at IS
-'When to look next: its expiry, and an hour later each time that usage not yet invoiced still needs what is left.';
-INSERT INTO billing.credit_expiries (tenant_id, entry_id, look_at)
-SELECT tenant_id, id, expires_at
+'When maintain() looks next: its expiry, and an hour later each time that usage not yet invoiced still needs what is left.';
+INSERT INTO billing.credit_expiries (tenant_id, entry_id, expires_at, look_at)
+SELECT tenant_id, id, expires_at, expires_at
 FROM billing.credit_entries
 WHERE expires_at IS NOT NULL
     AND amount > 0;

@@ -28,8 +28,8 @@ BEGIN
     END IF;
 
     IF p_amount > 0 THEN
-        INSERT INTO billing.credit_expiries (tenant_id, entry_id, look_at)
-        SELECT p_tenant_id, v_id, p_expires_at
+        INSERT INTO billing.credit_expiries (tenant_id, entry_id, expires_at, look_at)
+        SELECT p_tenant_id, v_id, p_expires_at, p_expires_at
         WHERE p_expires_at IS NOT NULL;
         -- A debt is paid by what comes first, oldest debt first.
         INSERT INTO billing.credit_uses (tenant_id, lot_id, entry_id, amount)

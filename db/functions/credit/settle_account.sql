@@ -28,7 +28,9 @@ BEGIN
     p_account.calls := p_account.calls - v_ended.calls;
 
     IF EXISTS (
-        SELECT FROM billing.credit_expiries AS x WHERE x.tenant_id = p_account.tenant_id AND x.look_at <= now()
+        SELECT FROM billing.credit_expiries AS x WHERE x.tenant_id = p_account.tenant_id AND x.expires_at <= now()
+    ) AND EXISTS (
+        SELECT FROM billing.list_lapsed_credit(p_account.tenant_id)
     ) THEN
         PERFORM billing.expire_credit(p_account.tenant_id);
     END IF;
