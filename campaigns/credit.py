@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from multiprocessing import Manager
+from queue import Empty, Queue
 from typing import Any
 
 import psycopg
@@ -23,6 +26,8 @@ from campaigns.load import CounterExample
 
 PRICE = Fraction("0.0075")  # An SMS by the default card.
 PAID = ("purchase", "payment", "refund")
+STEPS = 200
+"""Of one tenant's history in the long form."""
 MICROSECOND = timedelta(microseconds=1)
 NEVER = datetime.max.replace(tzinfo=timezone.utc)
 ALWAYS = datetime.min.replace(tzinfo=timezone.utc)
@@ -372,7 +377,7 @@ def decimal(value: Fraction) -> Decimal:
 def campaign(
     conninfo: str,
     seed: object,
-    tenants: range,
+    tenants: Iterable[int],
     steps: int,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Iterator[Figures]:
@@ -386,9 +391,39 @@ def campaign(
             " VALUES (9000, 'campaign', 'Campaign') ON CONFLICT DO NOTHING"
         )
         for tenant in tenants:
+            if is_over():
+                return
             connection.execute(
                 "INSERT INTO public.tenants (id, plan_id) VALUES (%s, 9000)", [tenant]
             )
             yield History(connection, tenant, seed).run(steps)
-            if is_over():
-                return
+            connection.execute("SELECT billing.merge_summaries()")
+
+
+def side_by_side(
+    conninfo: str, seed: object, tenants: range, workers: int, minutes: float | None
+) -> Iterator[Figures]:
+    """The campaign in several processes; the histories of one seed are the same for any number."""
+    ends = None if minutes is None else time.time() + minutes * 60
+    shares = [tenants[number::workers] for number in range(workers)]
+    with ProcessPoolExecutor(workers) as pool, Manager() as manager:
+        figures = manager.Queue()
+        running = [
+            pool.submit(_work, conninfo, seed, share, ends, figures) for share in shares if share
+        ]
+        waiting = set(running)
+        while waiting or not figures.empty():
+            try:
+                yield figures.get(timeout=0.2)
+            except Empty:
+                for done in [each for each in waiting if each.done()]:
+                    waiting.remove(done)
+                    done.result()
+
+
+def _work(
+    conninfo: str, seed: object, tenants: range, ends: float | None, figures: Queue[Figures]
+) -> None:
+    is_over = (lambda: False) if ends is None else (lambda: time.time() > ends)
+    for done in campaign(conninfo, seed, tenants, STEPS, is_over):
+        figures.put(done)

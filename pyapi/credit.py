@@ -16,6 +16,20 @@ from pyapi.client import Alert, AlertDelivery, CreditEntry
 KINDS = ("purchase", "grant", "payment", "refund", "adjustment")
 BASES = ("included", "balance", "cap", "amount")
 
+ALERT = (
+    cli.Column("id", "{}".format),
+    cli.Column("tenant_id", "{}".format, "tenant"),
+    cli.Column("period_start", title="period from"),
+    cli.Column("basis"),
+    cli.Column("threshold", cli.number),
+    cli.Column("used", cli.money),
+    cli.Column("total", cli.money),
+    cli.Column("currency"),
+    cli.Column("delivered", cli.number),
+    cli.Column("waiting", cli.number),
+    cli.Column("given_up", cli.number),
+)
+
 cli.COLUMNS.update(
     {
         CreditEntry: (
@@ -29,19 +43,7 @@ cli.COLUMNS.update(
             cli.Column("priority", "{}".format),
             cli.Column("expires_at", title="expires"),
         ),
-        Alert: (
-            cli.Column("id", "{}".format),
-            cli.Column("tenant_id", "{}".format, "tenant"),
-            cli.Column("period_start", title="period from"),
-            cli.Column("basis"),
-            cli.Column("threshold", cli.number),
-            cli.Column("used", cli.money),
-            cli.Column("total", cli.money),
-            cli.Column("currency"),
-            cli.Column("delivered", cli.number),
-            cli.Column("waiting", cli.number),
-            cli.Column("given_up", cli.number),
-        ),
+        Alert: ALERT,
     }
 )
 

@@ -378,10 +378,10 @@ BEGIN
     SELECT
         'who reserves is settled',
         format('tenant %s', a.tenant_id),
-        'tenant_terms.has_reservations is false: recording usage settles no reservation'
+        'tenant_terms.looks_closer is false: recording usage settles no reservation'
     FROM billing.credit_accounts AS a
     WHERE EXISTS (
-        SELECT FROM billing.tenant_terms AS t WHERE t.tenant_id = a.tenant_id AND NOT t.has_reservations
+        SELECT FROM billing.tenant_terms AS t WHERE t.tenant_id = a.tenant_id AND NOT t.looks_closer
     );
 
     RETURN QUERY

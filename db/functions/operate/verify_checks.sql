@@ -49,7 +49,7 @@ FROM (VALUES
         'Somebody wrote to reservations or credit_accounts: set reserved and calls of the account to the sums.'),
     ('who reserves is settled',
         'Recording usage looks for reservations of a tenant that has ever reserved.',
-        'tenant_terms was changed by hand: UPDATE billing.tenant_terms SET has_reservations = true for the tenant.'),
+        'tenant_terms was changed by hand: UPDATE billing.tenant_terms SET looks_closer = true for the tenant.'),
     ('an invoice is the sum of its lines',
         'Subtotal and tax are the sums of the lines.',
         'A draft: billing.generate_invoice again. An issued one was changed by hand: restore it from a backup.'),
