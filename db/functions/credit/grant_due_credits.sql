@@ -1,5 +1,5 @@
 -- credit: enters the included credit of the tenants that do not have it yet.
-CREATE OR REPLACE FUNCTION billing.grant_due_credits(p_limit integer DEFAULT 200)
+CREATE OR REPLACE FUNCTION billing.grant_due_credits(p_limit integer DEFAULT 500)
 RETURNS bigint
 LANGUAGE sql
 AS $$

@@ -54,11 +54,11 @@ BEGIN
 
     -- These hold rows of tenants until the end: few at a time, and none that somebody else holds.
     task := 'expiries entered';
-    done := billing.expire_due_credit(200);
+    done := billing.expire_due_credit(500);
     RETURN NEXT;
 
     task := 'included credits granted';
-    done := billing.grant_due_credits(200);
+    done := billing.grant_due_credits(500);
     RETURN NEXT;
 
     task := 'alerts raised';
@@ -74,5 +74,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.maintain IS
-'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated):
+'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
+expiries and included credit, raises alerts:
 bounded, safe at any time and in parallel, from any scheduler. If nobody calls it nothing becomes wrong.';

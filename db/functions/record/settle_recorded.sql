@@ -4,21 +4,23 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_recorded record;
+    v_tenant_id bigint;
 BEGIN
-    FOR v_recorded IN
-        SELECT r.tenant_id, array_agg(r.resource_id) AS resource_ids
-        FROM unnest(p_tenant_ids, p_resource_ids) AS r (tenant_id, resource_id)
-        WHERE EXISTS (
-            SELECT FROM billing.tenant_terms AS t WHERE t.tenant_id = r.tenant_id AND t.looks_closer
-        )
-        GROUP BY r.tenant_id
+    FOR v_tenant_id IN
+        SELECT DISTINCT t.tenant_id
+        FROM billing.tenant_terms AS t
+        WHERE t.tenant_id = ANY (ARRAY(SELECT DISTINCT r.tenant_id FROM unnest(p_tenant_ids) AS r (tenant_id)))
+            AND t.looks_closer
     LOOP
-        PERFORM billing.settle_reservations(v_recorded.tenant_id, v_recorded.resource_ids);
+        PERFORM billing.settle_reservations(v_tenant_id, ARRAY(
+            SELECT r.resource_id
+            FROM unnest(p_tenant_ids, p_resource_ids) AS r (tenant_id, resource_id)
+            WHERE r.tenant_id = v_tenant_id
+        ));
     END LOOP;
 END;
 $$;
 
 COMMENT ON FUNCTION billing.settle_recorded IS
-'settle_reservations for the tenants among p_tenant_ids whose usage is looked at more closely; p_resource_ids has each one''s resource at
-its place.';
+'settle_reservations for the tenants among p_tenant_ids whose usage is looked at more closely (tenant_terms.looks_closer);
+p_resource_ids has each one''s resource at its place.';
