@@ -16,6 +16,9 @@ DECLARE
 BEGIN
     PERFORM billing.require_tenant(p_tenant_id);
     PERFORM billing.lock_credit(p_tenant_id);
+    IF EXISTS (SELECT FROM public.tenants AS t WHERE t.id = p_tenant_id AND t.status = 'cancelled') THEN
+        RETURN 0;
+    END IF;
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
     SELECT * INTO v_period FROM billing.get_billing_period(p_tenant_id, p_at);
     v_from := v_period.period_start::timestamp AT TIME ZONE v_tenant.timezone;
@@ -103,6 +106,6 @@ $$;
 
 COMMENT ON FUNCTION billing.grant_included_credits IS
 'Enters the included credit of the plan of p_tenant_id for the billing period that holds p_at, from its beginning to its end,
-and gives what it entered. Again enters nothing. After a change of plan: the difference, each day counted for the plan that
+and gives what it entered. Again enters nothing, nor for a tenant that is cancelled. After a change of plan: the difference, each day counted for the plan that
 held when it ended, rounded to the currency, half away from zero; a smaller plan takes back at most what is unused. Called by
 maintain() for every tenant, and by who needs it sooner. Raises UB002.';
