@@ -1,6 +1,6 @@
 -- Included credit comes with each period, pays for that period's usage, and what is left of it lapses.
 BEGIN;
-SELECT plan(26);
+SELECT plan(29);
 \ir fixtures/tenants.sql
 CREATE FUNCTION pg_temp.entries(p_tenant_id bigint) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(reference || ' ' || trim_scale(amount), ', ' ORDER BY id) FROM credit_entries WHERE tenant_id = p_tenant_id;
@@ -54,6 +54,14 @@ UPDATE tenants SET plan_id = 2 WHERE id = 8;
 SELECT is((SELECT trim_scale(sum(amount)) FROM credit_entries WHERE tenant_id = 8), trim_scale(round(50 + 150 * share, 2)), 'a smaller plan') FROM share;
 SELECT cmp_ok(grant_included_credits(8), '<', 0::numeric, 'takes back');
 SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), round(50 - 40 * share, 2), 'its share of what is unused') FROM share;
+
+-- Another billing cycle, another zone: the credit of the old period lasts, and nothing is granted twice.
+INSERT INTO tenants (id, plan_id) VALUES (10, 1);
+SELECT is(grant_included_credits(10, '2025-11-20'), 50.00, 'November''s credit');
+UPDATE tenants SET billing_cycle_day = 15, timezone = 'Asia/Tokyo' WHERE id = 10;
+SELECT is(grant_included_credits(10, '2025-11-20'), 0::numeric, 'lasts to its end where the period was moved');
+-- November 15 to December 14 has 30 days; from December 1, 09:00 in Tokyo, 14 of them are left.
+SELECT is(grant_included_credits(10, '2025-12-02'), 23.33, 'and the new period has its share for the days after it, 14 of 30');
 
 -- Tenants in another zone; housekeeping for all.
 SELECT cmp_ok(grant_due_credits(), '>=', 1::bigint, 'housekeeping grants to who has none');

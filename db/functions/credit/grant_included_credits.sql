@@ -24,15 +24,16 @@ BEGIN
     v_from := v_period.period_start::timestamp AT TIME ZONE v_tenant.timezone;
     v_until := (v_period.period_end + 1)::timestamp AT TIME ZONE v_tenant.timezone;
 
-    -- Where the billing cycle was moved, the credit of the old period lasts, and the new one's follows it.
+    -- Where the billing cycle or the zone was moved, the credit of the old period lasts, and the new one's follows it.
     v_from := GREATEST(v_from, (
         SELECT max(e.expires_at)
         FROM billing.credit_entries AS e
         WHERE e.tenant_id = p_tenant_id
             AND e.kind = 'included'
             AND e.amount > 0
-            AND e.valid_from < v_from
             AND e.expires_at > v_from
+            AND e.valid_from < v_until
+            AND e.expires_at <> v_until
     ));
     IF v_from > p_at THEN
         INSERT INTO billing.included_grants AS g (tenant_id, plan_id, granted_until)
@@ -44,7 +45,7 @@ BEGIN
 
     -- Each day counts for the plan that the tenant is on when it ends; days to come, for the plan of now.
     SELECT round(
-        COALESCE(sum(p.included_credits) FILTER (WHERE d.day >= v_from AT TIME ZONE v_tenant.timezone), 0) / count(*),
+        COALESCE(sum(p.included_credits) FILTER (WHERE d.day + interval '1 day' > v_from AT TIME ZONE v_tenant.timezone), 0) / count(*),
         billing.currency_decimals(v_tenant.currency)
     )
     INTO v_due
@@ -106,6 +107,6 @@ $$;
 
 COMMENT ON FUNCTION billing.grant_included_credits IS
 'Enters the included credit of the plan of p_tenant_id for the billing period that holds p_at, from its beginning to its end,
-and gives what it entered. Again enters nothing, nor for a tenant that is cancelled. After a change of plan: the difference, each day counted for the plan that
-held when it ended, rounded to the currency, half away from zero; a smaller plan takes back at most what is unused. Called by
-maintain() for every tenant, and by who needs it sooner. Raises UB002.';
+and gives what it entered. Again enters nothing, nor for a tenant that is cancelled. After a change of plan: the difference,
+each day counted for the plan that held when it ended, rounded to the currency, half away from zero; a smaller plan takes back
+at most what is unused. Called by maintain() for every tenant, and by who needs it sooner. Raises UB002.';
