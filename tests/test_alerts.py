@@ -204,6 +204,12 @@ def test_webhooks_are_signed_and_mail_is_sent(
     assert deliver(client, mailer).delivered == 0
     (alert,) = client.alerts(1)
     assert (alert.delivered, alert.waiting, alert.given_up) == (2, 0, 0)
+    # Switched off without its secret being said again, it gets nothing new.
+    client.set_alert_target(1, "webhook", receiver.url, is_active=False)
+    wanted(client, 50)
+    client.maintain()
+    assert deliver(client, mailer).delivered == 1
+    assert len(receiver.took) == 1
 
 
 def test_what_fails_is_tried_again_later_and_given_up_in_the_end(

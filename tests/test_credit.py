@@ -64,7 +64,7 @@ def test_many_connections_never_promise_more_than_the_balance(
             start.wait()
             for _ in range(30 if thorough else 8):
                 key = f"CA{uuid.UUID(int=rng.getrandbits(128))}"
-                asked = rng.choice((None, 60, 600, 3600))
+                asked = rng.choice((None, 60, 60, 60, 600, 600, 3600))
                 seconds = own.reserve_call(1, "+15551234567", key, asked)
                 granted += seconds > 0
                 refused += seconds == 0
@@ -95,7 +95,7 @@ def test_many_connections_never_promise_more_than_the_balance(
         finally:
             over.set()
         assert watching.result() >= 0
-    assert sum(granted for granted, _ in counts) > 32
+    assert sum(granted for granted, _ in counts) > 16
     assert sum(refused for _, refused in counts) > 0
     assert client.balance(1).remaining_credits >= 0
     assert client.verify() == []

@@ -14,9 +14,19 @@ DECLARE
 BEGIN
     PERFORM billing.require_tenant(p_tenant_id);
     INSERT INTO billing.alert_targets AS t (tenant_id, kind, address, secret, is_active)
-    VALUES (p_tenant_id, p_kind, p_address, p_secret, p_is_active)
+    VALUES (
+        p_tenant_id, p_kind, p_address,
+        COALESCE(p_secret, (
+            SELECT x.secret
+            FROM billing.alert_targets AS x
+            WHERE x.tenant_id = p_tenant_id
+                AND x.kind = p_kind
+                AND x.address = p_address
+        )),
+        p_is_active
+    )
     ON CONFLICT (tenant_id, kind, address) DO UPDATE
-    SET secret = COALESCE(EXCLUDED.secret, t.secret), is_active = EXCLUDED.is_active
+    SET secret = EXCLUDED.secret, is_active = EXCLUDED.is_active
     RETURNING t.id INTO v_id;
     RETURN v_id;
 EXCEPTION
