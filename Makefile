@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-crash test-move check bench migrate psql stop reset
+.PHONY: help install demo test test-money test-crash test-move test-credit check bench migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test-crash: install ## kill a server at work a thousand times and miss nothing (
 
 test-move: install ## move a database every way there is, between every PostgreSQL found, and bill on
 	@$(BIN)/python -m campaigns move $(ARGS)
+
+test-credit: install ## compare balances with an oracle's at every instant of a million random events
+	@$(BIN)/python -m campaigns credit $(ARGS)
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

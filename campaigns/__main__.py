@@ -1,4 +1,4 @@
-"""`python -m campaigns crash` and `python -m campaigns move`: the long forms, with figures."""
+"""`python -m campaigns crash`, `move` and `credit`: the long forms, with figures."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from campaigns import crash, move_house
+from campaigns import crash, credit, move_house
 from campaigns.load import CounterExample
 from campaigns.servers import homes
+from pyapi.deploy import migrate
 from pyapi.embedded import Server, ServerError, installed
 
 console = Console(width=None if sys.stdout.isatty() else 110)
@@ -84,6 +85,50 @@ def run_move(pg: tuple[int, ...], seed: int | None) -> None:
     console.print(table)
     if failed:
         raise click.ClickException("a move did not go well")
+
+
+@main.command("credit")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--steps", default=1_000_000, show_default=True, help="Entries and events in all.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+@click.option("--tenant", type=int, help="Only this one, as a counter-example names it.")
+def run_credit(
+    pg: int | None, steps: int, minutes: float | None, seed: int | None, tenant: int | None
+) -> None:
+    """Compare balances with an oracle's at every instant of random histories."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+    tenants = range(1, max(2, steps // credit.STEPS + 1))
+    if tenant is not None:
+        tenants = range(tenant, tenant + 1)
+    figures: list[credit.Figures] = []
+    with (
+        homes() as folder,
+        Progress(
+            *(TextColumn("Comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+            console=Console(stderr=True),
+        ) as progress,
+    ):
+        server = Server(folder / "credit", pg, fsync="off", full_page_writes="off")
+        bar = progress.add_task("histories", total=len(tenants))
+        try:
+            conninfo = server.start().conninfo()
+            migrate(conninfo)
+            workers = min(os.cpu_count() or 1, len(tenants))
+            for done in credit.side_by_side(conninfo, seed, tenants, workers, minutes):
+                figures.append(done)
+                progress.advance(bar)
+        except (CounterExample, ServerError) as error:
+            raise click.ClickException(f"{error}\n(seed {seed})") from error
+    console.print(f"seed {seed}, {_took(begin)}")
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name in ("steps", "balances", "refused"):
+        table.add_row(name, f"{sum(getattr(done, name) for done in figures):,}")
+    for kind in sorted({kind for done in figures for kind in done.kinds}):
+        table.add_row(kind, f"{sum(done.kinds.get(kind, 0) for done in figures):,}")
+    console.print(table)
 
 
 def _took(begin: float) -> str:

@@ -352,7 +352,7 @@ SELECT 'by hand', resource_id, 'recorded', quantity
 FROM billing.usage_records
 WHERE source_id IS NULL
 UNION ALL
-SELECT 'credit', reference, 'granted', amount FROM billing.credit_entries
+SELECT 'credit', reference, 'granted', amount FROM billing.credit_entries WHERE kind <> 'included'
 """
 BILLED = """
 SELECT COALESCE(source_table, 'by hand'), COALESCE(source_id::text, resource_id), sum(total_cost)

@@ -1,16 +1,20 @@
 """IRISX Usage: metering, rating and billing inside PostgreSQL."""
 
 from pyapi.client import (
+    Alert,
+    AlertDelivery,
     Backfill,
     Balance,
     CallQuote,
     Client,
+    CreditEntry,
     Explanation,
     Health,
     Housekeeping,
     Invoice,
     InvoiceLine,
     InvoiceWithLines,
+    Limits,
     Period,
     Quote,
     Reconciliation,
@@ -33,6 +37,8 @@ from pyapi.errors import (
     NotInstalledError,
     OverlappingRateError,
     PeriodError,
+    ReservationBusyError,
+    ReservationEndedError,
     ResourceConflictError,
     UnknownSourceError,
     UnknownTenantError,
@@ -40,6 +46,8 @@ from pyapi.errors import (
 )
 
 __all__ = [
+    "Alert",
+    "AlertDelivery",
     "Backfill",
     "BadArgumentError",
     "BadQuantityError",
@@ -47,6 +55,7 @@ __all__ = [
     "Balance",
     "CallQuote",
     "Client",
+    "CreditEntry",
     "DatabaseUnavailableError",
     "DeployError",
     "Explanation",
@@ -57,6 +66,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceStateError",
     "InvoiceWithLines",
+    "Limits",
     "MalformedCdrError",
     "NoRateError",
     "NotInstalledError",
@@ -66,6 +76,8 @@ __all__ = [
     "Quote",
     "Reconciliation",
     "ReratedCharge",
+    "ReservationBusyError",
+    "ReservationEndedError",
     "ResourceConflictError",
     "SimulatedLine",
     "UnknownSourceError",

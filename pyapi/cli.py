@@ -50,6 +50,11 @@ VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
 FORMATS = ("table", "json", "csv")
 ELSEWHERE = {
+    "alerts": "pyapi.credit",
+    "credit": "pyapi.credit",
+    "limits": "pyapi.credit",
+    "release": "pyapi.credit",
+    "reserve": "pyapi.credit",
     "rates": "pyapi.rates",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",
@@ -553,13 +558,14 @@ def _print_invoice(found: InvoiceWithLines) -> None:
 
 @main.command()
 @TENANT
-@click.option("--as-of", type=day, help="Default today.")
+@click.option("--as-of", type=day, help="At the end of this day; default now.")
 @_database_option
 @_format_option
 def balance(tenant_id: int, as_of: date | None) -> None:
-    """Show what a tenant has, has used, and has left."""
+    """Show what a tenant has, has used, has reserved, and has left."""
     with _client() as client:
-        found = client.balance(tenant_id, format_instant(as_of))
+        at = None if as_of is None else client.end_of_day(tenant_id, as_of)
+        found = client.balance(tenant_id, at)
     shown = [(item.name.replace("_", " "), money(getattr(found, item.name))) for item in _BALANCE]
     _print_one(asdict(found), f"Balance of tenant {tenant_id}", shown)
 

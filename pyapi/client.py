@@ -67,6 +67,67 @@ class Balance:
 
 
 @dataclass(frozen=True)
+class CreditEntry:
+    """A movement of credit; balance: the sum after it; remaining: what is left, if it added."""
+
+    id: int
+    created_at: datetime
+    kind: str
+    reference: str
+    amount: Decimal
+    balance: Decimal
+    remaining: Decimal | None
+    priority: int | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What binds reservations and the allowance of a tenant; None: no limit."""
+
+    tenant_id: int
+    mode: str
+    credit_limit: Decimal | None
+    spend_cap: Decimal | None
+    max_calls: int | None
+    max_call_seconds: int
+    throttle_below: Decimal | None
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A threshold that was crossed in a period, and how many targets took, get or refused it."""
+
+    id: int
+    tenant_id: int
+    period_start: date
+    basis: str
+    threshold: Decimal
+    used: Decimal
+    total: Decimal | None
+    currency: str
+    created_at: datetime
+    delivered: int
+    waiting: int
+    given_up: int
+
+
+@dataclass(frozen=True)
+class AlertDelivery:
+    """An alert to be sent to one target, claimed for a while; attempt counts from 1."""
+
+    tenant_id: int
+    alert_id: int
+    target_id: int
+    attempt: int
+    kind: str
+    address: str
+    secret: str | None
+    idempotency_key: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Quote:
     """What a quantity would cost; rate_id is the row of billing.pricing_rates that says so."""
 
@@ -405,6 +466,24 @@ class Client:
         """Return what the tenant has, uses and has left, by default now."""
         return self._one(Balance, "get_tenant_balance", p_tenant_id=tenant_id, p_as_of=as_of)
 
+    def end_of_day(self, tenant_id: int, of: date) -> datetime:
+        """Return the last instant of a day in the tenant's zone, for the balance as of it."""
+        found: datetime = self._scalar("end_of_day", p_tenant_id=tenant_id, p_day=of)
+        return found
+
+    def allowance(self, tenant_id: int) -> Decimal:
+        """Return what share of its normal rate the tenant should be allowed, from 0 to 1."""
+        found: Decimal = self._scalar("allowance", p_tenant_id=tenant_id)
+        return found
+
+    def credit_entries(self, tenant_id: int, limit: int = 100) -> list[CreditEntry]:
+        """Return the tenant's latest entries, latest first."""
+        return self._all(CreditEntry, "list_credit_entries", p_tenant_id=tenant_id, p_limit=limit)
+
+    def alerts(self, tenant_id: int | None = None, limit: int = 100) -> list[Alert]:
+        """Return the latest alerts, latest first, of one tenant or of all."""
+        return self._all(Alert, "list_alerts", p_tenant_id=tenant_id, p_limit=limit)
+
     def quote(
         self,
         tenant_id: int,
@@ -679,6 +758,7 @@ class Client:
         kind: str,
         reference: str,
         expires_at: datetime | None = None,
+        priority: int | None = None,
     ) -> int:
         """Grant credit and return the entry's id; the same reference again, the same id."""
         return int(
@@ -689,8 +769,127 @@ class Client:
                 p_kind=kind,
                 p_reference=reference,
                 p_expires_at=expires_at,
+                p_priority=priority,
             )
         )
+
+    def reserve_call(
+        self, tenant_id: int, to_number: str, key: str, seconds: int | None = None
+    ) -> int:
+        """Hold the money for a call and return the seconds it pays for; 0: refuse the call.
+
+        key: the call_sid, by which the call's own completion settles it. The same key again
+        returns the same; with other terms it raises ResourceConflictError.
+        """
+        return int(
+            self._scalar(
+                "reserve_call",
+                p_tenant_id=tenant_id,
+                p_to_number=to_number,
+                p_key=key,
+                p_seconds=seconds,
+            )
+        )
+
+    def reserve_usage(
+        self,
+        tenant_id: int,
+        channel: str,
+        resource_type: str,
+        quantity: Number,
+        key: str,
+        destination: str | None = None,
+    ) -> Decimal:
+        """Hold the money for a quantity and return it, or 0 where the balance does not pay it."""
+        granted: Decimal = self._scalar(
+            "reserve_usage",
+            p_tenant_id=tenant_id,
+            p_channel=channel,
+            p_resource_type=resource_type,
+            p_quantity=_exact(quantity),
+            p_key=key,
+            p_destination=destination,
+        )
+        return granted
+
+    def release_reservation(self, key: str, tenant_id: int | None = None) -> bool:
+        """Let go of what is held under a key; False where it had ended before."""
+        return bool(self._scalar("release_reservation", p_key=key, p_tenant_id=tenant_id))
+
+    def set_limits(
+        self,
+        tenant_id: int,
+        mode: str = "prepaid",
+        *,
+        credit_limit: Number | None = None,
+        spend_cap: Number | None = None,
+        max_calls: int | None = None,
+        max_call_seconds: int | None = None,
+        throttle_below: Number | None = None,
+    ) -> Limits:
+        """Set all limits of a tenant, effective at once; None: not limited."""
+        return self._one(
+            Limits,
+            "set_tenant_limits",
+            p_tenant_id=tenant_id,
+            p_mode=mode,
+            p_credit_limit=None if credit_limit is None else _exact(credit_limit),
+            p_spend_cap=None if spend_cap is None else _exact(spend_cap),
+            p_max_calls=max_calls,
+            p_max_call_seconds=max_call_seconds,
+            p_throttle_below=None if throttle_below is None else _exact(throttle_below),
+        )
+
+    def set_alert_threshold(
+        self, tenant_id: int, basis: str, threshold: Number, is_wanted: bool = True
+    ) -> None:
+        """Have a tenant told once a period; basis: included, balance, cap (percent) or amount."""
+        self._scalar(
+            "set_alert_threshold",
+            p_tenant_id=tenant_id,
+            p_basis=basis,
+            p_threshold=_exact(threshold),
+            p_is_wanted=is_wanted,
+        )
+
+    def set_alert_target(
+        self,
+        tenant_id: int,
+        kind: str,
+        address: str,
+        secret: str | None = None,
+        is_active: bool = True,
+    ) -> int:
+        """Send a tenant's alerts to a URL (webhook, with its secret) or an email address."""
+        return int(
+            self._scalar(
+                "set_alert_target",
+                p_tenant_id=tenant_id,
+                p_kind=kind,
+                p_address=address,
+                p_secret=secret,
+                p_is_active=is_active,
+            )
+        )
+
+    def claim_deliveries(self, limit: int = 20) -> list[AlertDelivery]:
+        """Take deliveries that are due, for two minutes, and return them."""
+        return self._all(AlertDelivery, "claim_deliveries", p_limit=limit)
+
+    def finish_delivery(
+        self, delivery: AlertDelivery, error: str | None = None, max_attempts: int = 10
+    ) -> datetime | None:
+        """Say how a delivery went and return when it is tried again, or None."""
+        found: datetime | None = self._scalar(
+            "finish_delivery",
+            p_tenant_id=delivery.tenant_id,
+            p_alert_id=delivery.alert_id,
+            p_target_id=delivery.target_id,
+            p_attempt=delivery.attempt,
+            p_error=error,
+            p_max_attempts=max_attempts,
+        )
+        return found
 
     def generate_invoice(self, tenant_id: int, period_start: date) -> int:
         """Write the draft invoice of the period that starts on a day, and return its id."""

@@ -26,9 +26,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pyapi import cli, deploy
+from pyapi import cli, demo_credit, deploy
+from pyapi.alerts import describe
 from pyapi.client import Client, Period, Violation
 from pyapi.connection import connect
+from pyapi.credit import ALERT
 from pyapi.demo_platform import (
     CALLS,
     CALLS_IN_ALL,
@@ -417,6 +419,7 @@ class Tour:
         self._show_unrated()
         self._show_reports()
         self._show_invoice()
+        self._show_prepaid()
         self._show_verified()
 
     def _show_platform(self) -> None:
@@ -538,6 +541,21 @@ class Tour:
             self.client.generate_invoice(tenant_id, period.period_start)
         _head("The bill", "draft of the period that is over: the plan's fee, and a line a price")
         self._command("invoices", "--draft", str(last_days[self.hero]))
+
+    def _show_prepaid(self) -> None:
+        scene = demo_credit.play(self.connection)
+        _head("Prepaid", f"{demo_credit.COMPANY} has bought 5 dollars, and asks before each call")
+        if scene.attempts:
+            table = cli.make_table(demo_credit.ATTEMPT, scene.attempts)
+            cli.print_titled("billing.reserve_call", table)
+            _tell(
+                "0 granted: the call is refused. What is talked is billed by its row, as always.",
+                "",
+            )
+        alerts = cli.make_table(ALERT, self.client.alerts(scene.tenant_id))
+        cli.print_titled("billing.alerts", alerts)
+        for webhook in scene.webhooks:
+            _tell(f"webhook received, signature verified: {describe(webhook)}")
 
     def _show_verified(self) -> None:
         _head("The proof", "every sum, price, balance and invoice recomputed")

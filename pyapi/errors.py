@@ -120,6 +120,18 @@ class AppendOnlyError(UsageError):
     sqlstate = "UB014"
 
 
+class ReservationEndedError(UsageError):
+    """The reservation under this key was settled or released, or has expired."""
+
+    sqlstate = "UB015"
+
+
+class ReservationBusyError(UsageError):
+    """Another transaction is reserving for the same tenant: try again."""
+
+    sqlstate = "UB016"
+
+
 class NotInstalledError(UsageError):
     """The database answers, but IRISX Usage is not in it, or is older than this package."""
 
@@ -149,6 +161,8 @@ ERRORS: dict[str, type[UsageError]] = {
         BadArgumentError,
         RateInForceError,
         AppendOnlyError,
+        ReservationEndedError,
+        ReservationBusyError,
     )
     if error.sqlstate is not None
 }

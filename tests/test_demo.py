@@ -145,6 +145,20 @@ def check_output(db: Connection, output: str, charges: list[oracle.Charge]) -> N
     assert "no violations" in output
 
 
+def check_prepaid(db: Connection, client: Client, output: str) -> None:
+    """Five dollars are talked away, the next call is refused, and Comet was told three times."""
+    comet = max(tenant for (tenant,) in db.execute("SELECT id FROM public.tenants"))
+    balance = client.balance(comet)
+    assert (balance.credit_balance, balance.remaining_credits, balance.reserved) == (5, 0, 0)
+    asked = db.execute("SELECT key, granted FROM billing.reservations ORDER BY key").fetchall()
+    assert asked == [("CA-comet-1", 16_000), ("CA-comet-2", 2_000), ("CA-comet-3", 2_000)]
+    assert "CA-comet-4" in output
+    alerts = client.alerts(comet)
+    assert [alert.threshold for alert in alerts] == [100, 90, 80]
+    assert [alert.delivered for alert in alerts] == [1, 1, 1]
+    assert output.count("webhook received, signature verified") == 3
+
+
 def test_all_that_the_demo_shows_follows_from_calls_and_messages(
     empty_database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,7 +167,7 @@ def test_all_that_the_demo_shows_follows_from_calls_and_messages(
     with psycopg.connect(empty_database, autocommit=True) as db:
         client = Client(db)
         charges = list(charges_of(db).values())
-        assert {charge.tenant_id for charge in charges} == set(range(1, 7))
+        assert {charge.tenant_id for charge in charges} == set(range(1, 8))
         assert {(charge.channel, charge.resource_type) for charge in charges} == {
             ("voice", "minute"),
             ("sms", "message"),
@@ -166,6 +180,7 @@ def test_all_that_the_demo_shows_follows_from_calls_and_messages(
         check_days(db, client, charges)
         check_drafts(db, client, charges)
         check_output(db, first, charges)
+        check_prepaid(db, client, first)
         assert client.verify() == []
         before = counts(db)
 
@@ -186,7 +201,9 @@ def counts(db: Connection) -> tuple[Any, ...] | None:
                (SELECT max(id) FROM billing.usage_records),
                (SELECT count(*) FROM billing.pricing_rates),
                (SELECT count(*) FROM billing.invoices),
-               (SELECT count(*) FROM billing.unrated_usage)
+               (SELECT count(*) FROM billing.unrated_usage),
+               (SELECT count(*) FROM billing.reservations),
+               (SELECT count(*) FROM billing.alerts)
         """
     ).fetchone()
 

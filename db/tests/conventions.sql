@@ -86,7 +86,8 @@ SELECT is_empty(
     $$SELECT r.relname, i.indexrelid::regclass FROM pg_index AS i
       INNER JOIN relations AS r ON r.oid = i.indrelid
       WHERE i.indisunique
-        AND r.relname IN ('usage_records', 'usage_sums', 'direct_usage', 'tenant_terms', 'credit_entries', 'invoices', 'invoice_line_items')
+        AND r.relname IN ('usage_records', 'usage_sums', 'direct_usage', 'tenant_terms', 'credit_entries', 'invoices', 'invoice_line_items', 'credit_uses',
+            'credit_expiries', 'reservations', 'alerts', 'alert_targets', 'alert_deliveries')
         AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = r.oid AND a.attnum = ANY (i.indkey) AND a.attname = 'tenant_id')$$,
     'every unique key of what grows has tenant_id in it');
 

@@ -4,12 +4,14 @@ CREATE OR REPLACE FUNCTION billing.grant_credit(
     p_amount numeric,
     p_kind text,
     p_reference text,
-    p_expires_at timestamptz DEFAULT NULL
+    p_expires_at timestamptz DEFAULT NULL,
+    p_priority integer DEFAULT 0
 )
 RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    v_id bigint;
     v_entry billing.credit_entries;
 BEGIN
     IF (p_amount > 0 AND p_amount < 'Infinity' AND scale(p_amount) <= 10) IS NOT TRUE THEN
@@ -24,17 +26,17 @@ BEGIN
                 DETAIL = format('The kind is %L, the reference %L.', p_kind, p_reference),
                 HINT = 'The kind is purchase, grant, included, payment, refund or adjustment; the reference is yours and makes it safe to repeat.';
     END IF;
+    IF (p_expires_at > now() AND isfinite(p_expires_at)) IS FALSE OR p_priority IS NULL THEN
+        RAISE EXCEPTION 'bad expiry or priority of credit'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('The expiry is %s, the priority %s.', p_expires_at, COALESCE(p_priority::text, 'NULL')),
+                HINT = 'The expiry is an instant still to come, or NULL for never.';
+    END IF;
     PERFORM billing.require_tenant(p_tenant_id);
-
-    INSERT INTO billing.credit_entries (tenant_id, amount, kind, reference, expires_at)
-    VALUES (p_tenant_id, p_amount, p_kind, p_reference, p_expires_at)
-    ON CONFLICT (tenant_id, reference) DO NOTHING
-    RETURNING * INTO v_entry;
-    IF FOUND THEN
-        UPDATE public.tenants
-        SET credit_balance = COALESCE(credit_balance, 0) + p_amount
-        WHERE id = p_tenant_id;
-        RETURN v_entry.id;
+    PERFORM billing.lock_credit(p_tenant_id);
+    v_id := billing.enter_credit(p_tenant_id, p_amount, p_kind, p_reference, p_expires_at, p_priority);
+    IF v_id IS NOT NULL THEN
+        RETURN v_id;
     END IF;
 
     SELECT *
@@ -54,4 +56,5 @@ $$;
 
 COMMENT ON FUNCTION billing.grant_credit IS
 'Adds p_amount (major units of the tenant''s currency) to the balance and gives the entry''s id; the same reference
-again gives the same id and adds nothing. Raises UB002, UB003, UB004, UB012.';
+again gives the same id and adds nothing. What is left at p_expires_at lapses (NULL: never); a lower p_priority is consumed
+first. Raises UB002, UB003, UB004, UB012.';

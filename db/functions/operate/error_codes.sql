@@ -15,7 +15,9 @@ FROM (VALUES
     ('UB011', 'no such row, table or resource to record'),
     ('UB012', 'bad argument'),
     ('UB013', 'a price that has begun, or its calendar, cannot be changed'),
-    ('UB014', 'an append-only table cannot be changed')
+    ('UB014', 'an append-only table cannot be changed'),
+    ('UB015', 'a reservation that has ended'),
+    ('UB016', 'somebody else is reserving for this tenant')
 ) AS codes (sqlstate, meaning);
 
 COMMENT ON VIEW billing.error_codes IS 'The SQLSTATEs this schema raises.';

@@ -52,6 +52,19 @@ BEGIN
     END;
     RETURN NEXT;
 
+    -- These hold rows of tenants until the end: few at a time, and none that somebody else holds.
+    task := 'expiries entered';
+    done := billing.expire_due_credit(500);
+    RETURN NEXT;
+
+    task := 'included credits granted';
+    done := billing.grant_due_credits(500);
+    RETURN NEXT;
+
+    task := 'alerts raised';
+    done := billing.raise_alerts(1000);
+    RETURN NEXT;
+
     -- After all that may wait, for who changes such a row meanwhile would wait for its entry.
     task := 'unrated rows announced';
     done := billing.announce_unrated();
@@ -61,5 +74,6 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.maintain IS
-'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated):
+'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
+expiries and included credit, raises alerts:
 bounded, safe at any time and in parallel, from any scheduler. If nobody calls it nothing becomes wrong.';

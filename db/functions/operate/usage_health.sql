@@ -70,6 +70,22 @@ FROM (
         END
     FROM billing.task_runs AS r
     WHERE r.task IN ('reconcile', 'verify', 'verify window')
+    UNION ALL
+    SELECT 16, 'alerts_waiting', '', count(*), 'rows', COALESCE(min(next_try_at) > now() - interval '1 hour', true),
+        'Have a scheduler call irisx-usage alerts deliver every minute.'
+    FROM billing.alert_deliveries
+    WHERE next_try_at IS NOT NULL
+    UNION ALL
+    SELECT 17, 'alerts_given_up', '', count(*), 'rows', count(*) = 0,
+        'Targets did not take them: SELECT * FROM billing.alert_deliveries WHERE last_error IS NOT NULL; mend the target, then set next_try_at to now().'
+    FROM billing.alert_deliveries
+    WHERE next_try_at IS NULL
+        AND delivered_at IS NULL
+    UNION ALL
+    SELECT 18, 'expiries_waiting', '', count(*), 'rows', COALESCE(min(look_at) > now() - interval '1 hour', true),
+        'Balances leave them out, tenants.credit_balance does not yet: call billing.maintain() more often.'
+    FROM billing.credit_expiries
+    WHERE look_at <= now()
 ) AS metrics
 ORDER BY line, subject;
 

@@ -340,6 +340,52 @@ BEGIN
 
     RETURN QUERY
     SELECT
+        'lots and what is taken from them agree',
+        format('tenant %s, credit entry %s', k.tenant_id, k.id),
+        format('amount %s, uses come to %s', k.amount, k.used)
+    FROM (
+        SELECT
+            e.tenant_id, e.id, e.amount,
+            COALESCE((
+                SELECT sum(u.amount)
+                FROM billing.credit_uses AS u
+                WHERE u.tenant_id = e.tenant_id
+                    AND CASE WHEN e.amount > 0 THEN u.lot_id ELSE u.entry_id END = e.id
+            ), 0) AS used
+        FROM billing.credit_entries AS e
+    ) AS k
+    -- What was taken without a lot is a debt, which no lot may leave standing.
+    WHERE k.used > abs(k.amount)
+        OR (k.amount < 0 AND k.used < -k.amount AND EXISTS (
+            SELECT FROM billing.list_credit_lots(k.tenant_id, 'infinity') AS l WHERE l.remaining > 0 AND l.entry_id > k.id
+        ));
+
+    RETURN QUERY
+    SELECT
+        'an account is the sum of its reservations',
+        format('tenant %s', a.tenant_id),
+        format('account %s for %s calls, reservations %s for %s', a.reserved, a.calls, COALESCE(r.amount, 0), COALESCE(r.calls, 0))
+    FROM billing.credit_accounts AS a
+    LEFT JOIN (
+        SELECT x.tenant_id, sum(x.amount) AS amount, count(*) FILTER (WHERE x.resource_type = 'minute') AS calls
+        FROM billing.reservations AS x
+        WHERE x.is_counted
+        GROUP BY x.tenant_id
+    ) AS r ON r.tenant_id = a.tenant_id
+    WHERE (a.reserved, a.calls) IS DISTINCT FROM (COALESCE(r.amount, 0), COALESCE(r.calls, 0));
+
+    RETURN QUERY
+    SELECT
+        'who reserves is settled',
+        format('tenant %s', a.tenant_id),
+        'tenant_terms.looks_closer is false: recording usage settles no reservation'
+    FROM billing.credit_accounts AS a
+    WHERE EXISTS (
+        SELECT FROM billing.tenant_terms AS t WHERE t.tenant_id = a.tenant_id AND NOT t.looks_closer
+    );
+
+    RETURN QUERY
+    SELECT
         'prices are resolved',
         format('rate %s', r.id),
         'resolved_prices does not agree with pricing_rates: run billing.resolve_prices for its card'

@@ -4,10 +4,20 @@ RETURNS integer
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    v_looks_closer boolean;
     v_written integer;
+    v_tenant_ids bigint[];
+    v_resource_ids text[];
     v_unpriced record;
 BEGIN
-    IF EXISTS (
+    -- Few tenants record by hand or reserve.
+    v_looks_closer := EXISTS (
+        SELECT
+        FROM billing.tenant_terms AS t
+        WHERE t.looks_closer
+            AND t.tenant_id = ANY (ARRAY(SELECT DISTINCT m.tenant_id FROM unnest(p_measured) AS m))
+    );
+    IF v_looks_closer AND EXISTS (
         SELECT
         FROM unnest(p_measured) AS m
         INNER JOIN billing.direct_usage AS d
@@ -60,10 +70,14 @@ BEGIN
         WHERE current_setting('transaction_isolation') <> 'read committed'
         ON CONFLICT (tenant_id, channel, resource_type, resource_id) DO NOTHING
     )
-    SELECT count(*)
-    INTO v_written
+    SELECT
+        count(*), array_agg(tenant_id) FILTER (WHERE v_looks_closer), array_agg(resource_id) FILTER (WHERE v_looks_closer)
+    INTO v_written, v_tenant_ids, v_resource_ids
     FROM charged;
 
+    IF v_looks_closer THEN
+        PERFORM billing.settle_recorded(v_tenant_ids, v_resource_ids);
+    END IF;
     IF v_written < cardinality(p_measured) THEN
         FOR v_unpriced IN SELECT * FROM billing.price_measurements(p_measured) AS p WHERE p.problem IS NOT NULL LOOP
             PERFORM billing.set_aside(

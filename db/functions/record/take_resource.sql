@@ -19,9 +19,10 @@ BEGIN
     ) THEN
         RAISE unique_violation USING MESSAGE = 'the resource was recorded by hand';
     END IF;
+    PERFORM billing.settle_reservations(p_tenant_id, ARRAY[p_resource_id]);
 END;
 $$;
 
 COMMENT ON FUNCTION billing.take_resource IS
-'Raises unique_violation where the resource was recorded by hand: record_difference then finds what is missing. Called only
-where tenant_terms.looks_closer.';
+'Settles what was reserved for the resource. Raises unique_violation where it was recorded by hand: record_difference then
+finds what is missing. Called only where tenant_terms.looks_closer.';

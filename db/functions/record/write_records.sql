@@ -19,6 +19,9 @@ BEGIN
         SELECT CASE WHEN r.total_cost = 0 THEN billing.period_rate_of(r.rate_id) ELSE 0 END
     ) AS p (rate_id)
     GROUP BY r.tenant_id, r.usage_date, r.channel, r.resource_type, p.rate_id;
+    PERFORM billing.settle_recorded(array_agg(r.tenant_id), array_agg(r.resource_id))
+    FROM unnest(p_records) AS r
+    WHERE r.kind = 'charge';
     RETURN COALESCE(cardinality(p_records), 0);
 END;
 $$;

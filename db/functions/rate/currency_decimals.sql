@@ -1,4 +1,4 @@
--- invoice: how many decimals a currency has.
+-- rate: how many decimals a currency has.
 CREATE OR REPLACE FUNCTION billing.currency_decimals(p_currency text)
 RETURNS integer
 LANGUAGE sql
