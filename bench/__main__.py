@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +20,10 @@ from bench.figures import Figures, ServerFigures
 from bench.measure import Measure
 from bench.measures import MEASURES
 from bench.micro import measure_micro
-from bench.stage import FULL, QUICK, STARTED_WITH, Scale, Stage, WrongResultError
-from pyapi.embedded import Server, ServerError, installed, project
+from bench.stage import FULL, QUICK, Scale, WrongResultError, on_new_server
+from pyapi.embedded import ServerError, installed, project
 
 console = Console(width=None if sys.stdout.isatty() else 150)
-
-
-@contextmanager
-def _stage(pg: int, scale: Scale) -> Iterator[Stage]:
-    """A server that ends with us, whatever happens."""
-    # /tmp may lie in memory, where fsync costs nothing.
-    place = "/var/tmp" if Path("/var/tmp").is_dir() else None
-    server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **STARTED_WITH)
-    try:
-        yield Stage(server.start(), scale)
-    finally:
-        server.destroy()
 
 
 @click.group()
@@ -68,8 +54,8 @@ def run(
     newest, *older = installed()
     majors = majors or ([newest] if quick else [newest, *older[-1:]])
     figures = Figures.of_today(
-        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant, the first"
-        f" {scale.warm_up} s left out" + (": a quick run, not to quote" if quick else "")
+        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant"
+        + (": a quick run, not to quote" if quick else "")
     )
     docs = project() / "docs"
     kept = docs / "performance.json" if write or not (quick or only) else None
@@ -102,11 +88,12 @@ def _measure(
 ) -> Iterator[str]:
     """Round after round of all measures, in an order that changes; says what was done."""
     begin = time.monotonic()
-    with _stage(major, scale) as stage:
+    with on_new_server(major, scale) as stage:
         version = stage.owner.info.parameter_status("server_version") or ""
         own = ServerFigures(major, version.partition(" ")[0])
         figures.servers.append(own)
         for number in range(scale.rounds):
+            stage.round = number
             for measure in random.sample(measures, len(measures)):
                 if number and measure.is_once:
                     continue
@@ -131,7 +118,7 @@ def _measure(
 def micro(pg: int | None, updates: int) -> None:
     """Microseconds of the backend's CPU for each single-row UPDATE, in under a minute."""
     try:
-        with _stage(pg or next(iter(installed())), QUICK) as stage:
+        with on_new_server(pg or next(iter(installed())), QUICK) as stage:
             console.print(measure_micro(stage, updates))
     except (WrongResultError, ServerError) as error:
         raise click.ClickException(str(error)) from error

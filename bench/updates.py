@@ -69,8 +69,8 @@ SET
 COMMIT;"""
 
 
-def _update(variant: str, change: str = COMPLETE) -> str:
-    return f"UPDATE {VARIANTS[variant].table} SET {change}"
+def _update(variant: str) -> str:
+    return f"UPDATE {VARIANTS[variant].table} SET {COMPLETE}"
 
 
 def _by_clients(
@@ -88,7 +88,7 @@ def _by_clients(
         # The busiest client found no more rows to update: again, with more.
         return _by_clients(stage, variant, clients, script, 2 * needed)
     stage.check(name, completed=load.done)
-    return load.sample(stage.scale.warm_up)
+    return load.sample
 
 
 def _by_one(stage: Stage, variants: tuple[str, ...], change: str, *, completed: bool) -> Samples:
