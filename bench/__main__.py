@@ -6,7 +6,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bench.micro import measure_micro
 from bench.stage import FULL, QUICK, Scale, WrongResultError, on_new_server
 from pyapi.embedded import ServerError, installed, project
 
+SAMPLES = project() / "docs" / "performance.json"
 console = Console(width=None if sys.stdout.isatty() else 150)
 
 
@@ -57,23 +59,26 @@ def run(
         f"{scale.rounds} rounds, {scale.seconds} s of load for each variant"
         + (": a quick run, not to quote" if quick else "")
     )
-    docs = project() / "docs"
-    kept = docs / "performance.json" if write or not (quick or only) else None
+    if write is None:
+        write = not (quick or only or rounds)
+    kept = SAMPLES if write else None
     turns = sum(1 if measure.is_once else scale.rounds for measure in measures)
     try:
         with _progress() as progress:
             bar = progress.add_task("", total=len(majors) * turns)
             for major in majors:
-                for what in _measure(figures, major, measures, scale, kept):
-                    progress.update(bar, advance=1, description=what)
-                    if not progress.console.is_terminal:
-                        progress.console.print(what)
+                with closing(_measure(figures, major, measures, scale, kept)) as done:
+                    for what in done:
+                        progress.update(bar, advance=1, description=what)
+                        if not progress.console.is_terminal:
+                            progress.console.print(what)
     except ServerError as error:
         raise click.ClickException(str(error)) from error
     finally:
+        # Also of a run that was interrupted.
         report.show(console, figures, measures)
-        if kept:
-            report.write(docs, figures, measures)
+        if kept and figures.servers:
+            report.write(SAMPLES.parent, figures, measures)
     if any(server.failures for server in figures.servers):
         sys.exit(1)
 
@@ -85,7 +90,7 @@ def _progress() -> Progress:
 
 def _measure(
     figures: Figures, major: int, measures: Sequence[Measure], scale: Scale, kept: Path | None
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Round after round of all measures, in an order that changes; says what was done."""
     begin = time.monotonic()
     with on_new_server(major, scale) as stage:
@@ -110,6 +115,12 @@ def _measure(
                     f"{own.seconds:4.0f} s, PostgreSQL {own.version}, round {number + 1} of"
                     f" {scale.rounds}: {measure.name} took {time.monotonic() - start:.0f} s"
                 )
+
+
+@main.command()
+def render() -> None:
+    """Write docs/performance.md and the plots once more, from the samples of the last run."""
+    report.write(SAMPLES.parent, Figures.load(SAMPLES), MEASURES)
 
 
 @main.command()
