@@ -88,6 +88,7 @@ class Stage:
         self.conninfo = server.conninfo(database)
         self.round = 0
         self.verified = 0
+        self.rows_by_clients: dict[tuple[str, int], int] = {}
         self._beside: dict[str, Stage] = {}
         migrate(self.conninfo)
         self.owner = psycopg.connect(self.conninfo, autocommit=True, application_name="stage")
