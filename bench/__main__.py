@@ -56,7 +56,7 @@ def run(
     newest, *older = installed()
     majors = majors or ([newest] if quick else [newest, *older[-1:]])
     figures = Figures.of_today(
-        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant"
+        f"{scale.seconds} s of load for each variant in each round"
         + (": a quick run, not to quote" if quick else "")
     )
     if write is None:
