@@ -47,7 +47,7 @@ check: install ## format, lint and type checks, then the tests
 	$(BIN)/mypy
 	@$(MAKE) test
 
-bench: install ## measure what metering costs, as ratios in one run (QUICK=1; ARGS="--only single --pg 18 --rounds 3")
+bench: install ## measure what metering costs, in half an hour (QUICK=1: minutes; ARGS="--only single --pg 18")
 	@$(BIN)/python -m bench run $(if $(QUICK),--quick) $(ARGS)
 
 migrate: install ## bring the database up to date (DATABASE_URL, else the embedded one)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +21,11 @@ from bench.figures import Figures, ServerFigures
 from bench.measure import Measure
 from bench.measures import MEASURES
 from bench.micro import measure_micro
-from bench.stage import FULL, QUICK, STARTED_WITH, Scale, Stage, WrongResultError
-from pyapi.embedded import Server, ServerError, installed, project
+from bench.stage import FULL, QUICK, Scale, WrongResultError, on_new_server
+from pyapi.embedded import ServerError, installed, project
 
+SAMPLES = project() / "docs" / "performance.json"
 console = Console(width=None if sys.stdout.isatty() else 150)
-
-
-@contextmanager
-def _stage(pg: int, scale: Scale) -> Iterator[Stage]:
-    """A server that ends with us, whatever happens."""
-    # /tmp may lie in memory, where fsync costs nothing.
-    place = "/var/tmp" if Path("/var/tmp").is_dir() else None
-    server = Server(Path(tempfile.mkdtemp(prefix="irisx-bench-", dir=place)), pg, **STARTED_WITH)
-    try:
-        yield Stage(server.start(), scale)
-    finally:
-        server.destroy()
 
 
 @click.group()
@@ -68,26 +56,29 @@ def run(
     newest, *older = installed()
     majors = majors or ([newest] if quick else [newest, *older[-1:]])
     figures = Figures.of_today(
-        f"{scale.rounds} rounds, {scale.seconds} s of load for each variant, the first"
-        f" {scale.warm_up} s left out" + (": a quick run, not to quote" if quick else "")
+        f"{scale.seconds} s of load for each variant in each round"
+        + (": a quick run, not to quote" if quick else "")
     )
-    docs = project() / "docs"
-    kept = docs / "performance.json" if write or not (quick or only) else None
+    if write is None:
+        write = not (quick or only or rounds)
+    kept = SAMPLES if write else None
     turns = sum(1 if measure.is_once else scale.rounds for measure in measures)
     try:
         with _progress() as progress:
             bar = progress.add_task("", total=len(majors) * turns)
             for major in majors:
-                for what in _measure(figures, major, measures, scale, kept):
-                    progress.update(bar, advance=1, description=what)
-                    if not progress.console.is_terminal:
-                        progress.console.print(what)
+                with closing(_measure(figures, major, measures, scale, kept)) as done:
+                    for what in done:
+                        progress.update(bar, advance=1, description=what)
+                        if not progress.console.is_terminal:
+                            progress.console.print(what)
     except ServerError as error:
         raise click.ClickException(str(error)) from error
     finally:
+        # Also of a run that was interrupted.
         report.show(console, figures, measures)
-        if kept:
-            report.write(docs, figures, measures)
+        if kept and figures.servers:
+            report.write(SAMPLES.parent, figures, measures)
     if any(server.failures for server in figures.servers):
         sys.exit(1)
 
@@ -99,14 +90,15 @@ def _progress() -> Progress:
 
 def _measure(
     figures: Figures, major: int, measures: Sequence[Measure], scale: Scale, kept: Path | None
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     """Round after round of all measures, in an order that changes; says what was done."""
     begin = time.monotonic()
-    with _stage(major, scale) as stage:
+    with on_new_server(major, scale) as stage:
         version = stage.owner.info.parameter_status("server_version") or ""
         own = ServerFigures(major, version.partition(" ")[0])
         figures.servers.append(own)
         for number in range(scale.rounds):
+            stage.round = number
             for measure in random.sample(measures, len(measures)):
                 if number and measure.is_once:
                     continue
@@ -126,12 +118,18 @@ def _measure(
 
 
 @main.command()
+def render() -> None:
+    """Write docs/performance.md and the plots once more, from the samples of the last run."""
+    report.write(SAMPLES.parent, Figures.load(SAMPLES), MEASURES)
+
+
+@main.command()
 @click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
 @click.option("--updates", default=4000, show_default=True, help="How many of each kind.")
 def micro(pg: int | None, updates: int) -> None:
     """Microseconds of the backend's CPU for each single-row UPDATE, in under a minute."""
     try:
-        with _stage(pg or next(iter(installed())), QUICK) as stage:
+        with on_new_server(pg or next(iter(installed())), QUICK) as stage:
             console.print(measure_micro(stage, updates))
     except (WrongResultError, ServerError) as error:
         raise click.ClickException(str(error)) from error

@@ -18,26 +18,29 @@ from bench.measure import Sample
 from bench.stage import Stage, WrongResultError
 from pyapi.embedded import ServerError, installed
 
+WARM_UP = 0.3
+
 
 @dataclass(frozen=True)
 class Load:
-    """What pgbench did: when each transaction of each client ended, and the server's CPU."""
+    """What pgbench did: when each transaction of each client ended, and what was counted."""
 
     ends: list[list[float]]
+    begin: float
+    end: float
     cpu: float | None
 
     @property
     def done(self) -> int:
         return sum(map(len, self.ends))
 
-    def sample(self, warm_up: float) -> Sample:
-        """Transactions per second after the warm-up, and per second of CPU (all of it)."""
-        begin = min(ends[0] for ends in self.ends if ends) + warm_up
-        counted = [end for ends in self.ends for end in ends if end > begin]
-        if len(counted) < 2:
-            raise WrongResultError("nothing was done after the warm-up")
-        cpu = self.done / self.cpu if self.cpu else None
-        return Sample(len(counted) / (max(counted) - begin), cpu)
+    @property
+    def sample(self) -> Sample:
+        """Transactions per second from begin to end, and per second of the server's CPU."""
+        counted = sum(self.begin < end <= self.end for ends in self.ends for end in ends)
+        if not counted:
+            raise WrongResultError("no transaction ended while it was measured")
+        return Sample(counted / (self.end - self.begin), counted / self.cpu if self.cpu else None)
 
 
 @cache
@@ -54,6 +57,7 @@ def run_clients(
 ) -> Load:
     """Run the script again and again from so many sessions; :turn is 0, 1, ... in each.
 
+    Counted is from when all have been at work for a moment, and so have compiled and planned.
     Raises WrongResultError when a statement failed.
     """
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
@@ -63,8 +67,8 @@ def run_clients(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "script.sql")
         path.write_text(f"{script}\n\\set turn :turn + 1\n")
-        before = _ended_cpu(stage)
-        done = subprocess.run(
+        start = time.time()
+        process = subprocess.Popen(
             [
                 *(_pgbench(), "--no-vacuum", "--protocol=prepared", "--log"),
                 *(f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"),
@@ -73,31 +77,32 @@ def run_clients(
             ],
             cwd=folder,
             env=os.environ | environment,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        if done.returncode != 0:
-            raise WrongResultError(f"pgbench failed: {done.stderr.strip()}")
-        after = _ended_cpu(stage)
+        while len(stage.sessions("pgbench")) < clients and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(WARM_UP)
+        pids = stage.sessions()
+        before, begin = _cpu_of(pids), time.time()
+        time.sleep(max(0, start + seconds - begin - 0.1))
+        after, end = _cpu_of(pids), time.time()
+        problem = process.communicate()[1].strip()
+        if process.returncode != 0:
+            raise WrongResultError(f"pgbench failed: {problem}")
         # client, number, microseconds, script, end in seconds, and the rest of it in microseconds
         ends: list[list[float]] = [[] for _ in range(clients)]
         for log in Path(folder).glob("pgbench_log.*"):
             for line in map(str.split, log.read_text().splitlines()):
                 ends[int(line[0])].append(int(line[4]) + int(line[5]) / 1e6)
-    return Load(ends, None if before is None or after is None else after - before)
+    return Load(ends, begin, end, None if before is None or after is None else after - before)
 
 
-def _ended_cpu(stage: Stage) -> float | None:
-    """CPU seconds of all the server's sessions that have ended, once those of pgbench have."""
-    alive = b"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'"
-    while stage.owner.execute(alive).fetchone() != (0,):
-        time.sleep(0.01)
-    time.sleep(0.05)
-    try:
-        stat = Path(f"/proc/{stage.server.pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")
+def _cpu_of(pids: Sequence[int]) -> float | None:
+    each = [cpu_seconds(pid) for pid in pids]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None
 
 
 def time_statements(

@@ -106,6 +106,8 @@ def by_turns(
     variants: tuple[str, ...],
     sample: Callable[[Stage, str], Sample],
     compare: Callable[[float, float], float] = ratio,
+    *,
+    is_once: bool = False,
 ) -> Measure:
     """A measure whose variants are measured one after the other, in random order."""
 
@@ -116,5 +118,5 @@ def by_turns(
             for turn in random.sample(turns, len(turns))
         }
 
-    measure = Measure(name, what, unit, aim, variants, run, compare)
+    measure = Measure(name, what, unit, aim, variants, run, compare, is_once)
     return measure

@@ -1,4 +1,8 @@
-"""All that is measured, in the order in which it is shown."""
+"""All that is measured, in the order in which it is shown.
+
+A module of measures has a list MEASURES: of what by_turns() makes of a function that measures one
+variant, or of Measure itself.
+"""
 
 from bench import backfill, deadlocks, rating, reads, updates, wal
 

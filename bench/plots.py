@@ -38,9 +38,11 @@ def draw(folder: Path, figures: Figures, measures: Sequence[Measure]) -> dict[st
     with mpl.rc_context(STYLE):
         _save(_aims(figures, measures), folder / "performance-aims.svg")
         for server in figures.servers:
-            name = f"performance-speeds-{server.major}.svg"
-            _save(_speeds(server, [m for m in measures if m.name in SPEEDS]), folder / name)
-            drawn[name] = f"Rows a second of each variant, PostgreSQL {server.version}"
+            shown = [m for m in measures if m.name in SPEEDS and server.rounds.get(m.name)]
+            if shown:
+                name = f"performance-speeds-{server.major}.svg"
+                _save(_speeds(server, shown), folder / name)
+                drawn[name] = f"Rows a second of each variant, PostgreSQL {server.version}"
     return drawn
 
 
@@ -65,6 +67,8 @@ def _aims(figures: Figures, measures: Sequence[Measure]) -> Figure:
         )
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("times as good as the aim (median, least and greatest)")
     axes.set_yticks(range(len(judged)), [f"{m.name} ({aim})" for m, aim in judged])
     axes.legend(frameon=False)
@@ -75,14 +79,13 @@ def _speeds(server: ServerFigures, measures: Sequence[Measure]) -> Figure:
     """Rows a second of each variant, beside one another."""
     figure, row = plt.subplots(1, len(measures), figsize=(2 * len(measures), 3), squeeze=False)
     for axes, measure in zip(row[0], measures, strict=True):
-        rounds = server.rounds.get(measure.name, [])
+        rounds = server.rounds[measure.name]
         for place, variant in enumerate(sorted(measure.variants, key=_rank)):
             values = [samples[variant].value for samples in rounds]
-            if values:
-                middle = median(values)
-                reach = [[middle - min(values)], [max(values) - middle]]
-                colour = COLOURS[variant.split()[0]]
-                axes.bar(place, middle, yerr=reach, color=colour, error_kw={"linewidth": 0.8})
+            middle = median(values)
+            reach = [[middle - min(values)], [max(values) - middle]]
+            colour = COLOURS[variant.split()[0]]
+            axes.bar(place, middle, yerr=reach, color=colour, error_kw={"linewidth": 0.8})
         axes.set_title(measure.name, fontsize=9)
         axes.set_xticks(range(len(measure.variants)), sorted(measure.variants, key=_rank))
         axes.tick_params(axis="x", labelrotation=60)

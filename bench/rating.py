@@ -13,26 +13,25 @@ from bench.stage import Stage, WrongResultError
 from bench.updates import complete_all
 from pyapi.cli import main as irisx_usage
 
-PREFIXES = 40_000
-
 
 def _import_decks(stage: Stage) -> Samples:
     """Prices imported each second by the command, new ones and over others."""
     found: Samples = {}
+    prefixes = stage.scale.prefixes
     with tempfile.TemporaryDirectory() as folder:
         deck = Path(folder, "deck.csv")
         for channel, name in (("video", AGAIN), ("conference", "new deck")):
-            deck.write_text(_deck(changed=0))
+            deck.write_text(_deck(prefixes, changed=0))
             found[name] = _import(stage, deck, channel, "2026-01-01")
-            deck.write_text(_deck(changed=1))
+            deck.write_text(_deck(prefixes, changed=1))
             found["a fifth changed"] = _import(stage, deck, channel, "2026-02-01")
     return found
 
 
-def _deck(changed: int) -> str:
+def _deck(prefixes: int, changed: int) -> str:
     lines = (
         f"{100_000 + n},{0.01 + n * 1e-6 + (changed if n % 5 == 0 else 0):.6f}"
-        for n in range(PREFIXES)
+        for n in range(prefixes)
     )
     return "\n".join(["prefix,price", *lines, ""])
 
@@ -44,7 +43,7 @@ def _import(stage: Stage, deck: Path, channel: str, begin: str) -> Sample:
     result = CliRunner().invoke(irisx_usage, command)
     if result.exit_code != 0:
         raise WrongResultError(f"rates import: {result.output}")
-    return Sample(PREFIXES / (time.perf_counter() - start))
+    return Sample(stage.scale.prefixes / (time.perf_counter() - start))
 
 
 def _simulate(stage: Stage) -> Samples:
@@ -69,7 +68,7 @@ def _simulate(stage: Stage) -> Samples:
 MEASURES = [
     Measure(
         "import-deck",
-        f"irisx-usage rates import, {PREFIXES:,} prefixes, prices each second",
+        "irisx-usage rates import, a large deck, prices each second",
         "prices/s",
         None,
         ("new deck", "a fifth changed"),

@@ -16,6 +16,7 @@ from bench.stage import COMPLETE, Stage, WrongResultError
 
 LARGE, SMALL, SMALL_RECORDS = 1, 2, 10_000
 READS = 200
+ATTEMPTS = 3
 WRITES_A_SECOND = 2000
 READ = b"SELECT * FROM billing.get_current_period_usage(%s)"
 # As the recorder leaves them; spread over the days of this month so far, on two channels.
@@ -67,6 +68,8 @@ def _library(stage: Stage) -> Stage:
     """A database of its own, in which a large and a small tenant have this month's usage."""
     library = stage.beside("irisx_reads")
     if library.number("SELECT count(*) FROM billing.usage_sums"):
+        library.owner.execute("SELECT billing.merge_summaries(1000000)")
+        library.owner.execute("VACUUM billing.usage_deltas, billing.usage_sums")
         return library
     large = stage.scale.large_tenant
     for tenant, origin, count in ((LARGE, 1, large), (SMALL, large + 1, SMALL_RECORDS)):
@@ -109,41 +112,18 @@ def _current_period(stage: Stage, variant: str) -> Sample:
 
 def _beside_writes(stage: Stage) -> Samples:
     """Milliseconds to read the large tenant's period while its calls complete."""
-    library, seconds = _library(stage), 3 * stage.scale.seconds
+    library = _library(stage)
     found: Samples = {}
     for name in (AGAIN, "p99 beside writes"):
-        first = library.number("SELECT COALESCE(max(id) + 1, 0) FROM public.calls")
-        library.owner.execute(
-            CALLS.format(first=first, last=first + 2 * seconds * WRITES_A_SECOND).encode()
-        )
-        library.owner.execute("VACUUM ANALYZE public.calls")
-        library.admin.execute("CHECKPOINT")
-        times: list[float] = []
-        done = threading.Event()
-        reader = threading.Thread(target=_read, args=(library, times, done), daemon=True)
-        # An operator's server vacuums; elsewhere here it runs between the measurements.
-        with (
-            stage.setting("autovacuum_naptime", "1s"),
-            stage.setting("autovacuum", "on"),
-            library.maintained("tracked"),
-        ):
-            reader.start()
-            script = (
-                f"\\set id {first} + :turn * :clients + :client_id\n"
-                f"UPDATE public.calls SET {COMPLETE} WHERE id = :id;"
-            )
-            load = run_clients(library, script, 4, seconds, {"rate": str(WRITES_A_SECOND)})
-            done.set()
-            reader.join()
-        library.expect(
-            f"SELECT count(*) FROM public.calls WHERE status = 'completed' AND id >= {first}",
-            (load.done,),
-        )
-        if len(times) < 100:
-            raise WrongResultError(f"only {len(times)} reads in {seconds} s")
+        for _ in range(ATTEMPTS):
+            times, writes = _read_beside_writes(library)
+            if writes >= 0.9 * WRITES_A_SECOND:
+                break
+        else:
+            raise WrongResultError(f"only {writes:.0f} writes a second")
         found[name] = Sample(quantiles(times, n=100)[98])
         found["p50 beside writes"] = Sample(median(times))
-        found["writes a second"] = Sample(load.done / seconds)
+        found["writes a second"] = Sample(writes)
     library.expect(
         "SELECT sum(record_count)::bigint = (SELECT count(*) FROM billing.usage_records"
         f" WHERE tenant_id = {LARGE}) FROM billing.get_current_period_usage({LARGE})",
@@ -153,6 +133,39 @@ def _beside_writes(stage: Stage) -> Samples:
         quiet = [_timed_read(connection) for _ in range(500)]
     found["p99 beside nothing"] = Sample(quantiles(quiet, n=100)[98])
     return found
+
+
+def _read_beside_writes(library: Stage) -> tuple[list[float], float]:
+    """Milliseconds of each read, and how many calls completed each second meanwhile."""
+    seconds = 3 * library.scale.seconds
+    first = library.number("SELECT COALESCE(max(id) + 1, 0) FROM public.calls")
+    library.owner.execute(
+        CALLS.format(first=first, last=first + 2 * seconds * WRITES_A_SECOND).encode()
+    )
+    library.owner.execute("VACUUM ANALYZE public.calls")
+    library.admin.execute("CHECKPOINT")
+    times: list[float] = []
+    done = threading.Event()
+    reader = threading.Thread(target=_read, args=(library, times, done), daemon=True)
+    # An operator's server vacuums; elsewhere here that is done between the measurements.
+    with (
+        library.setting("autovacuum_naptime", "1s"),
+        library.setting("autovacuum", "on"),
+        library.maintained("tracked"),
+    ):
+        reader.start()
+        script = (
+            f"\\set id {first} + :turn * :clients + :client_id\n"
+            f"UPDATE public.calls SET {COMPLETE} WHERE id = :id;"
+        )
+        load = run_clients(library, script, 8, seconds, {"rate": str(WRITES_A_SECOND)})
+        done.set()
+        reader.join()
+    library.expect(
+        f"SELECT count(*) FROM public.calls WHERE status = 'completed' AND id >= {first}",
+        (load.done,),
+    )
+    return times, load.sample.value
 
 
 def _read(library: Stage, times: list[float], done: threading.Event) -> None:

@@ -51,5 +51,6 @@ MEASURES = [
         ),
         _sample,
         difference,
+        is_once=True,
     ),
 ]
