@@ -87,6 +87,7 @@ def check_drafts(db: Connection, client: Client, charges: list[oracle.Charge]) -
         """
         SELECT t.id, t.billing_cycle_day, p.monthly_base_fee, t.currency
           FROM public.tenants AS t JOIN billing.pricing_plans AS p ON p.id = t.plan_id
+         WHERE p.name <> 'prepaid'
         """
     ).fetchall()
     assert len(tenants) == len(demo_platform.TENANTS)

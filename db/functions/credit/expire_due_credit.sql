@@ -14,6 +14,8 @@ AS $$
                 SELECT x.tenant_id
                 FROM billing.credit_expiries AS x
                 WHERE x.look_at <= now()
+                    -- A tenant may be deleted; its entries stay.
+                    AND EXISTS (SELECT FROM public.tenants AS y WHERE y.id = x.tenant_id)
                 ORDER BY x.look_at
                 LIMIT p_limit
             ))

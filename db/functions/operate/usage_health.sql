@@ -84,8 +84,9 @@ FROM (
     UNION ALL
     SELECT 18, 'expiries_waiting', '', count(*), 'rows', COALESCE(min(look_at) > now() - interval '1 hour', true),
         'Balances leave them out, tenants.credit_balance does not yet: call billing.maintain() more often.'
-    FROM billing.credit_expiries
-    WHERE look_at <= now()
+    FROM billing.credit_expiries AS x
+    WHERE x.look_at <= now()
+        AND EXISTS (SELECT FROM public.tenants AS t WHERE t.id = x.tenant_id)
 ) AS metrics
 ORDER BY line, subject;
 
