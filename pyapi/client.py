@@ -250,10 +250,11 @@ class _Batch:
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """How much of one task a round of housekeeping has done."""
+    """How much of one task a round of housekeeping has done; is_more: as much as one may do."""
 
     task: str
     done: int
+    is_more: bool
 
 
 @dataclass(frozen=True)

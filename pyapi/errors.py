@@ -132,6 +132,12 @@ class ReservationBusyError(UsageError):
     sqlstate = "UB016"
 
 
+class MissingExtensionError(UsageError):
+    """An extension that this needs (pg_cron, Citus) is not in the database."""
+
+    sqlstate = "UB018"
+
+
 class NotInstalledError(UsageError):
     """The database answers, but IRISX Usage is not in it, or is older than this package."""
 
@@ -163,6 +169,7 @@ ERRORS: dict[str, type[UsageError]] = {
         AppendOnlyError,
         ReservationEndedError,
         ReservationBusyError,
+        MissingExtensionError,
     )
     if error.sqlstate is not None
 }

@@ -47,7 +47,7 @@ FROM (
     )
     UNION ALL
     SELECT 6, 'default_partition', '', count(*), 'rows', count(*) = 0,
-        'billing.maintain() moves them to partitions of their months.'
+        'billing.maintain() moves up to 50,000 records of a month; for more, SELECT billing.ensure_partition(day) in a quiet hour.'
     FROM billing.usage_records_default
     UNION ALL
     SELECT 7, 'detached_months', '', count(*), 'months', true,
