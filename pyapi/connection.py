@@ -17,7 +17,7 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""A server that is gone without a word (its host died, a firewall forgot us) is noticed in a minute."""
+"""A server that is gone without a word, as when its host died, is noticed in a minute."""
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:

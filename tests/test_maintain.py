@@ -192,8 +192,8 @@ def test_a_large_month_is_not_moved_while_others_work(db: Connection) -> None:
             "INSERT INTO usage_records (tenant_id, source_table, source_id, rate_id, occurred_at,"
             " usage_date, channel, resource_type, resource_id, quantity, unit_cost, total_cost,"
             " currency, seconds, billed_quantity)"
-            " SELECT 1, 'calls', n, 1, %s, %s, 'voice', 'minute', 'x', 1, 0.015, 0.015, 'USD', 60, 1"
-            " FROM generate_series(1, %s) AS n",
+            " SELECT 1, 'calls', n, 1, %s, %s, 'voice', 'minute', 'x', 1, 0.015, 0.015, 'USD', 60,"
+            " 1 FROM generate_series(1, %s) AS n",
             [day, day, records],
         )
 
