@@ -55,6 +55,8 @@ ELSEWHERE = {
     "limits": "pyapi.credit",
     "release": "pyapi.credit",
     "reserve": "pyapi.credit",
+    "archive": "pyapi.archive",
+    "restore": "pyapi.archive",
     "rates": "pyapi.rates",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",

@@ -138,6 +138,12 @@ class MissingExtensionError(UsageError):
     sqlstate = "UB018"
 
 
+class ArchiveError(UsageError):
+    """A month, or the file it was archived to, is not as it was archived."""
+
+    sqlstate = "UB019"
+
+
 class NotInstalledError(UsageError):
     """The database answers, but IRISX Usage is not in it, or is older than this package."""
 
@@ -170,6 +176,7 @@ ERRORS: dict[str, type[UsageError]] = {
         ReservationEndedError,
         ReservationBusyError,
         MissingExtensionError,
+        ArchiveError,
     )
     if error.sqlstate is not None
 }

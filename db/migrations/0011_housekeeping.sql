@@ -1,4 +1,4 @@
--- operate: housekeeping that stays bounded however much has piled up.
+-- operate: housekeeping that stays bounded however much has piled up, and months that leave for a file.
 
 -- Which months lie in the default partition, and how many records of each, without reading it.
 CREATE INDEX usage_records_default_date_idx ON billing.usage_records_default (usage_date);
@@ -11,3 +11,23 @@ CREATE INDEX unrated_usage_announce_idx ON billing.unrated_usage (id)
 -- maintain says whether it left something, ensure_partition takes a limit. Functions are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.maintain();
 DROP FUNCTION IF EXISTS billing.ensure_partition(date);
+
+ALTER TABLE billing.detached_months ADD COLUMN dropped_at timestamptz;
+COMMENT ON COLUMN billing.detached_months.dropped_at IS 'When its table was dropped by drop_month; NULL: it is there.';
+
+CREATE TABLE billing.archives (
+    month date NOT NULL
+        CONSTRAINT archives_first_of_month CHECK (month = date_trunc('month', month)::date),
+    sha256 text NOT NULL CONSTRAINT archives_sha256_is_one CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    manifest jsonb NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    restored_at timestamptz,
+    CONSTRAINT archives_pkey PRIMARY KEY (month, sha256)
+);
+COMMENT ON TABLE billing.archives IS
+'The files that months were archived to. It is by this table that a file is known as one of this database, and whole.';
+COMMENT ON COLUMN billing.archives.month IS 'First day of the month.';
+COMMENT ON COLUMN billing.archives.sha256 IS 'SHA-256 of the file, in hexadecimal.';
+COMMENT ON COLUMN billing.archives.manifest IS 'What lies beside the file: its name, rows, columns and exact sums.';
+COMMENT ON COLUMN billing.archives.archived_at IS 'When the month''s table was dropped for it.';
+COMMENT ON COLUMN billing.archives.restored_at IS 'When it was brought back; NULL: it was not, or was archived again since.';

@@ -28,11 +28,8 @@ BEGIN
         RETURN false;
     END IF;
 
-    EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL)', v_name);
-    EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_from, 'YYYY-MM')));
-    PERFORM billing.attach_trigger(format('billing.%I', v_name)::regclass, 'append_only_truncate',
-        format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
-            format('billing.%I', v_name)::regclass));
+    PERFORM billing.create_month_table(v_from);
+    PERFORM billing.index_month_table(v_name);
     IF v_early = 0 THEN
         -- Readers of all months wait for this for a moment: commit soon.
         EXECUTE format(
