@@ -56,6 +56,7 @@ ELSEWHERE = {
     "release": "pyapi.credit",
     "reserve": "pyapi.credit",
     "archive": "pyapi.archive",
+    "distribute": "pyapi.distribute",
     "restore": "pyapi.archive",
     "rates": "pyapi.rates",
     "backfill": "pyapi.operations",

@@ -258,6 +258,17 @@ class Housekeeping:
 
 
 @dataclass(frozen=True)
+class DistributionStep:
+    """A step of sharding by tenant; statement: None where it is not one statement."""
+
+    step: int
+    object_name: str
+    becomes: str
+    statement: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class SimulatedLine:
     """One line of the invoice that a tenant would have had for a period on another plan."""
 
@@ -989,6 +1000,14 @@ class Client:
     def maintain(self) -> list[Housekeeping]:
         """Do one bounded round of housekeeping and return what was done, per task."""
         return self._all(Housekeeping, "maintain")
+
+    def plan_distribution(self) -> list[DistributionStep]:
+        """Return what sharding this database by tenant on Citus takes."""
+        return self._all(DistributionStep, "plan_distribution")
+
+    def distribute(self) -> int:
+        """Carry that out and return how many steps. Raises MissingExtensionError."""
+        return int(self._scalar("distribute"))
 
     # One statement each
 
