@@ -8,6 +8,7 @@ BEGIN
     END IF;
 END;
 $$;
+DROP TABLE billing.month_loads;
 DROP TABLE billing.archives;
 ALTER TABLE billing.detached_months DROP COLUMN dropped_at;
 DROP FUNCTION IF EXISTS billing.ensure_partition(date, bigint);

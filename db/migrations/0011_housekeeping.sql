@@ -31,3 +31,21 @@ COMMENT ON COLUMN billing.archives.sha256 IS 'SHA-256 of the file, in hexadecima
 COMMENT ON COLUMN billing.archives.manifest IS 'What lies beside the file: its name, rows, columns and exact sums.';
 COMMENT ON COLUMN billing.archives.archived_at IS 'When the month''s table was dropped for it.';
 COMMENT ON COLUMN billing.archives.restored_at IS 'When it was brought back; NULL: it was not, or was archived again since.';
+
+CREATE TABLE billing.month_loads (
+    month date NOT NULL
+        CONSTRAINT month_loads_month_fkey REFERENCES billing.detached_months (month) ON DELETE CASCADE,
+    source_table text NOT NULL,
+    until_id bigint NOT NULL,
+    last_id bigint NOT NULL,
+    is_partial boolean NOT NULL DEFAULT false,
+    CONSTRAINT month_loads_pkey PRIMARY KEY (month, source_table)
+);
+COMMENT ON TABLE billing.month_loads IS
+'How far months are loaded by backfill: a month that has no records yet is filled as a table of its own, and attached when
+it has its indexes. It stands in detached_months meanwhile.';
+COMMENT ON COLUMN billing.month_loads.month IS 'First day of the month.';
+COMMENT ON COLUMN billing.month_loads.source_table IS 'As usage_records.source_table.';
+COMMENT ON COLUMN billing.month_loads.until_id IS 'Rows up to this id are loaded.';
+COMMENT ON COLUMN billing.month_loads.last_id IS 'The last row that may be of the month.';
+COMMENT ON COLUMN billing.month_loads.is_partial IS 'true: some rows were left for the sweep.';

@@ -10,6 +10,7 @@ DECLARE
     v_until date := (v_month + interval '1 month')::date;
     v_detached billing.detached_months;
 BEGIN
+    PERFORM billing.refuse_loading(p_month);
     SELECT * INTO v_detached FROM billing.detached_months WHERE month = v_month FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month'

@@ -7,6 +7,7 @@ DECLARE
     v_month date := date_trunc('month', p_month::timestamp)::date;
     v_detached billing.detached_months;
 BEGIN
+    PERFORM billing.refuse_loading(p_month);
     SELECT * INTO v_detached FROM billing.detached_months WHERE month = v_month FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'month is not detached'

@@ -21,7 +21,6 @@ DECLARE
     v_ids bigint[];
     v_locked bigint[];
     v_measured billing.measurement[];
-    v_by_hand bigint[] := '{}';
 BEGIN
     EXECUTE format(
         $query$
@@ -61,25 +60,9 @@ BEGIN
         busy := '{}';
     END IF;
 
-    -- What was recorded by hand for the resource of a row is for the difference.
-    IF EXISTS (SELECT FROM billing.direct_usage) THEN
-        v_by_hand := ARRAY(
-            SELECT m.source_id
-            FROM unnest(v_measured) AS m
-            INNER JOIN billing.direct_usage AS d
-                ON d.tenant_id = m.tenant_id
-                AND d.channel = m.channel
-                AND d.resource_type = m.resource_type
-                AND d.resource_id = m.resource_id
-        );
-        v_measured := ARRAY(SELECT m FROM unnest(v_measured) AS m WHERE m.source_id <> ALL (v_by_hand));
-    END IF;
     recorded := 0;
     IF cardinality(v_measured) > 0 THEN
         recorded := billing.record_first_charges(p_source_table, v_measured);
-    END IF;
-    IF cardinality(v_by_hand) > 0 THEN
-        recorded := recorded + billing.record_batch(p_source_table, v_by_hand);
     END IF;
     RETURN NEXT;
 END;
@@ -88,5 +71,5 @@ $$;
 COMMENT ON FUNCTION billing.record_new_rows IS
 'Records what the rows with id above p_after, up to p_until, that occurred from p_from to p_to (days in the tenant''s zone)
 deserve, when nothing is recorded or set aside of any row of that range and no month of those days is detached: sweep_rows
-sees to that. deserving: rows that deserve a charge; recorded: records written; busy: rows that somebody is changing and that
+sees to that. What was recorded by hand meets it as unique_violation. deserving: rows that deserve a charge; recorded: records written; busy: rows that somebody is changing and that
 were left alone, unless p_wait.';

@@ -9,6 +9,7 @@ DECLARE
     v_detached billing.detached_months;
     v_sums jsonb;
 BEGIN
+    PERFORM billing.refuse_loading(p_month);
     SELECT * INTO v_detached FROM billing.detached_months WHERE month = v_month AND dropped_at IS NULL;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month'

@@ -69,7 +69,7 @@ BEGIN
             RETURN NEXT;
             RETURN;
         EXCEPTION
-            -- Some row cannot be measured, or was recorded meanwhile: row by row, as below.
+            -- Some row cannot be measured, or was recorded by hand, or meanwhile: row by row, as below.
             WHEN data_exception OR raise_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
                 NULL;
         END;
