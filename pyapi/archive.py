@@ -141,7 +141,9 @@ def _write(connection: Connection, month: date, folder: Path, manifest: dict[str
         unload = _copy(stem, manifest["columns"], "TO STDOUT")
         # Without a time and a name in it, the same records make the same file.
         with (
-            gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=draft, mtime=0) as packed,
+            gzip.GzipFile(
+                filename="", mode="wb", compresslevel=4, fileobj=draft, mtime=0
+            ) as packed,
             connection.transaction(),
             connection.cursor() as cursor,
         ):

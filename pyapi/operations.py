@@ -63,7 +63,9 @@ def _window(start: date | None, end: date | None, days: int | None) -> tuple[dat
     return start, end
 
 
-def _sweep(client: Client, start: date, end: date, *, with_history: bool) -> list[SweptBatch]:
+def _sweep(
+    client: Client, start: date, end: date, *, with_history: bool, by_month: bool = False
+) -> list[SweptBatch]:
     """Return the sums of a sweep by table; a bar on the terminal while it lasts."""
     console = Console(file=sys.stderr)
     columns = (
@@ -76,7 +78,7 @@ def _sweep(client: Client, start: date, end: date, *, with_history: bool) -> lis
     sums: dict[str, SweptBatch] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = {}
-        for batch in client.sweep(start, end, with_history=with_history):
+        for batch in client.sweep(start, end, with_history=with_history, by_month=by_month):
             table = batch.source_table
             if table not in sums:
                 bars[table] = progress.add_task(table, total=1.0, recorded=0)
@@ -111,16 +113,21 @@ def _fail_when_busy(sums: list[SweptBatch]) -> None:
 @click.command()
 @click.option("--from", "start", type=cli.day, required=True, help="The first day.")
 @click.option("--to", "end", type=cli.day, required=True, help="The last day, included.")
+@click.option(
+    "--by-month", is_flag=True, help="Fill months without records first, index them last."
+)
 @cli._database_option
 @cli._format_option
-def backfill(start: date, end: date) -> None:
+def backfill(start: date, end: date, by_month: bool) -> None:
     """Bill the rows that were there before; what is recorded stays recorded once.
 
-    Works in batches, each committed on its own: interrupted and run again, it goes on.
+    Works in batches, each committed on its own: interrupted and run again, it goes on. --by-month
+    is faster with millions of rows; usage of a month that changes while it is filled is set aside,
+    and billed by maintain when the month is done.
     """
     _window(start, end, None)
     with cli._client() as client:
-        sums = _sweep(client, start, end, with_history=True)
+        sums = _sweep(client, start, end, with_history=True, by_month=by_month)
     found = [
         Backfill(
             table.source_table,

@@ -2,6 +2,7 @@
 CREATE OR REPLACE FUNCTION billing.finish_load(p_month date)
 RETURNS boolean
 LANGUAGE plpgsql
+SET jit = off
 AS $$
 DECLARE
     v_month date := date_trunc('month', p_month::timestamp)::date;

@@ -14,6 +14,8 @@ DECLARE
     v_until timestamptz := (v_month + interval '1 month') AT TIME ZONE 'UTC';
     v_measured billing.measurement[];
     v_known bigint[];
+    v_of_month integer;
+    v_is_partial boolean := false;
 BEGIN
     SELECT d.table_name INTO v_table FROM billing.detached_months AS d WHERE d.month = v_month;
     -- Whoever loads the same month at the same time takes the next batch.
@@ -76,7 +78,9 @@ BEGIN
             WHERE EXISTS (SELECT FROM billing.direct_usage)
         );
         IF cardinality(v_known) > 0 THEN
+            v_of_month := cardinality(v_measured);
             v_measured := ARRAY(SELECT m FROM unnest(v_measured) AS m WHERE m.source_id <> ALL (v_known));
+            v_is_partial := cardinality(v_measured) < v_of_month;
         END IF;
         IF cardinality(v_measured) > 0 THEN
             scanned := cardinality(v_measured);
@@ -89,10 +93,10 @@ BEGIN
             scanned := 0;
             recorded := 0;
             unrated := 0;
-            v_known := '{0}';
+            v_is_partial := true;
     END;
     UPDATE billing.month_loads AS l
-    SET until_id = load_rows.until_id, is_partial = l.is_partial OR cardinality(v_known) > 0
+    SET until_id = load_rows.until_id, is_partial = l.is_partial OR v_is_partial
     WHERE l.month = v_month
         AND l.source_table = p_source_table;
     RETURN NEXT;
