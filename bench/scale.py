@@ -261,7 +261,7 @@ def reads(stage: Stage) -> None:
         for _ in range(20 if "invoice" in name else 200):
             for tenant, mine in times.items():
                 text = query.format(tenant=tenant, at=AS_OF).encode()
-                mine.append(_seconds(lambda text=text: stage.owner.execute(text).fetchall()))
+                mine.append(_query_seconds(stage.owner, text))
         shown = (_milliseconds(times[tenant]) for tenant in (BIG, SMALL))
         ratio = median(times[BIG]) / median(times[SMALL])
         lines.append((name, *shown, f"{ratio:.2f}"))
@@ -285,7 +285,7 @@ def reads_with_deltas(stage: Stage) -> None:
             for name in ("current period", "balance"):
                 text = READS[name].format(tenant=SMALL, at=AS_OF).encode()
                 run = range(20 if number < 1_000_000 else 5)
-                times = [_seconds(lambda t=text: stage.owner.execute(t).fetchall()) for _ in run]
+                times = [_query_seconds(stage.owner, text) for _ in run]
                 shown.append(_milliseconds(times))
         lines.append((f"{number:,}", *shown))
         stage.owner.execute("VACUUM usage_deltas")
@@ -338,7 +338,7 @@ def _rolled_back_updates(stage: Stage, update: str, sign: int) -> list[float]:
                 [AS_OF],
             )
         for row_id in ids:
-            times.append(_seconds(lambda i=row_id: session.execute(update.encode(), [i])))
+            times.append(_query_seconds(session, update.encode(), row_id))
     return times[50:]
 
 
@@ -452,6 +452,15 @@ def _seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def _query_seconds(connection: Connection, query: bytes, *values: Any) -> float:
+    def work() -> None:
+        cursor = connection.execute(query, values or None)
+        if cursor.description:
+            cursor.fetchall()
+
+    return _seconds(work)
 
 
 def _spread(values: list[float]) -> str:

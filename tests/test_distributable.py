@@ -32,7 +32,7 @@ STATEMENTS_WITHOUT_TENANT = {
 NOT_GROWING = {
     *("_yoyo_log", "_yoyo_migration", "_yoyo_version", "archives", "calendar_bands"),
     *("calendar_holidays", "calendars", "deployed_files", "detached_months", "metered_tables"),
-    *("plan_allowances", "pricing_plans", "pricing_rates", "rerating_proposals"),
+    *("month_loads", "plan_allowances", "pricing_plans", "pricing_rates", "rerating_proposals"),
     *("resolved_prices", "task_runs", "yoyo_lock"),
 }
 UNRATED = "unrated_usage"
