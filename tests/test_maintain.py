@@ -231,6 +231,21 @@ def test_rows_that_somebody_holds_do_not_keep_others_from_being_retried(
     assert db.execute("SELECT * FROM retry_unrated(9)").fetchall() == [(4, 4)]
 
 
+def test_what_waits_for_its_month_does_not_keep_others_from_being_retried(db: Connection) -> None:
+    db.execute("SELECT ensure_partition('2025-10-01')")
+    db.execute("SELECT detach_month('2025-10-01')")
+    call = (
+        "INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)"
+        " SELECT n, {1}, 'completed', '{0}', 60 FROM generate_series({2}) AS n"
+    )
+    db.execute(call.format("2025-10-14", 1, "1, 20").encode())
+    db.execute(call.format("2025-11-14", 2, "31, 32").encode())
+    db.execute("INSERT INTO tenants (id) VALUES (2)")
+    assert db.execute("SELECT * FROM retry_unrated(3)").fetchall() == [(2, 2)]
+    db.execute("SELECT attach_month('2025-10-01')")
+    assert db.execute("SELECT * FROM retry_unrated()").fetchall() == [(20, 20)]
+
+
 def test_a_round_reads_few_of_many_that_wait(db: Connection) -> None:
     """Retrying, announcing and finding months go along an index, however much there is."""
     db.execute(

@@ -18,6 +18,13 @@ BEGIN
             INNER JOIN billing.metered_tables AS t USING (source_table)
             WHERE u.resolved_at IS NULL
                 AND to_regclass(billing.qualify_source(t.source_table)) IS NOT NULL
+                -- What waits for its month to be attached again would only keep others from their turn.
+                AND NOT EXISTS (
+                    SELECT
+                    FROM billing.detached_months AS d
+                    WHERE u.sqlstate = 'UB006'
+                        AND to_char(d.month, 'YYYY-MM-DD') = u.context ->> 'month'
+                )
             ORDER BY u.last_tried_at
             LIMIT 5 * p_limit
         ) AS longest
@@ -49,4 +56,4 @@ $$;
 COMMENT ON FUNCTION billing.retry_unrated IS
 'Records the rows of at most p_limit open entries of unrated_usage as if nothing had happened: at the time they occurred
 and the price of that time, those first that were not tried for the longest time. How many rows were tried, and how many are
-settled. Rows that somebody is changing just now are left alone.';
+settled. Rows that somebody is changing just now, and those of a detached month, are left alone.';
