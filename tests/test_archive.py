@@ -120,6 +120,7 @@ def test_the_file_and_its_manifest_say_what_they_hold(db: Connection, tmp_path: 
     ):
         total = expected.setdefault(row[:3], [Decimal()] * 4)
         expected[row[:3]] = [a + b for a, b in zip(total, (1, *row[3:]), strict=True)]
+    db.execute("SET timezone = 'Asia/Tokyo'; SET datestyle = 'German'")
     found = archive_month(db, OCTOBER, tmp_path)
     manifest = json.loads((tmp_path / found.file.replace(".csv.gz", ".json")).read_text())
     assert manifest["month"] == "2025-10"
@@ -136,6 +137,7 @@ def test_the_file_and_its_manifest_say_what_they_hold(db: Connection, tmp_path: 
         lines = list(csv.reader(file))
     assert lines[0] == manifest["columns"]
     assert len(lines) == 1 + found.rows
+    assert all(line[lines[0].index("created_at")].endswith("+00") for line in lines[1:])
 
 
 def test_the_columns_are_those_that_the_docs_list(db: Connection) -> None:
@@ -242,14 +244,17 @@ def test_a_file_that_lies_about_its_content_is_refused_by_its_sums(
     """Whoever also changes billing.archives must get past the sums."""
     found = archive_month(db, OCTOBER, tmp_path)
     file = tmp_path / found.file
-    text = gzip.decompress(file.read_bytes())
-    lines = text.split(b"\n")
-    file.write_bytes(gzip.compress(b"\n".join([*lines[:3], *lines[4:]])))
+    with gzip.open(file, "rt", encoding="utf-8", newline="") as packed:
+        header, first, *rest = csv.reader(packed)
+    cost = header.index("total_cost")
+    first[cost] = str(Decimal(first[cost]) + 1)
+    with gzip.open(file, "wt", encoding="utf-8", newline="") as packed:
+        csv.writer(packed).writerows([header, first, *rest])
     (tmp_path / found.file.replace(".csv.gz", ".json")).unlink()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     db.execute("UPDATE archives SET sha256 = %s", [digest])
     state = {table: rows(db, table) for table in TABLES}
-    with pytest.raises(UsageError):
+    with pytest.raises(ArchiveError):
         restore_month(db, file)
     assert {table: rows(db, table) for table in TABLES} == state
 
