@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -43,7 +44,7 @@ BIG, SMALL = 1, 2
 """A tenant with a fifth of all rows, and one with ten thousand; the others share the rest."""
 SMALL_ROWS = 10_000
 LOADED_AT_ONCE = 1_000_000
-BYTES_A_ROW = 1_100
+BYTES_A_ROW = 900
 """A finished row, its record, all indexes, and the write-ahead log that is about."""
 
 Connection = psycopg.Connection[Any]
@@ -538,6 +539,20 @@ def write(path: Path, about: list[str], tables: list[tuple[str, Rows]]) -> None:
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+PHASES = (
+    load,
+    bill,
+    merge,
+    sizes,
+    plans,
+    reads,
+    reads_with_deltas,
+    freeze,
+    writes,
+    archiving,
+)
+
+
 @click.command()
 @click.option("--rows", type=click.IntRange(10_000, 2_000_000_000), default=1_000_000)
 @click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
@@ -573,17 +588,13 @@ def main(
     finished = False
     try:
         stage = Stage(server.start(), rows)
-        load(stage)
-        bill(stage)
-        merge(stage)
-        sizes(stage)
-        plans(stage)
-        reads(stage)
-        reads_with_deltas(stage)
-        freeze(stage)
-        writes(stage)
-        archiving(stage)
+        took: Rows = [("what was done", "seconds")]
+        for work in PHASES:
+            seconds = _seconds(partial(work, stage))
+            took.append((work.__name__.replace("_", " "), f"{seconds:,.0f}"))
+            print(*took[-1], sep=": ", file=sys.stderr, flush=True)
         verifying(stage, fully=fully)
+        stage.add("The run itself", *took)
         about = describe(stage)
         finished = True
     finally:

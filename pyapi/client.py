@@ -1011,6 +1011,13 @@ class Client:
                 yield since, month - timedelta(days=1)
             for table, (first, last) in ranges[month].items():
                 yield from self._load_table(month, table, first, last)
+            # By itself, for to attach the month may have to be tried once more.
+            self._execute(
+                "SELECT billing.index_month_table(table_name) FROM billing.detached_months"
+                " WHERE month = %(month)s",
+                {"month": month},
+                tuple_row,
+            )
             is_partial = self._scalar("finish_load", p_month=month)
             since = month if is_partial else after
         if since <= end:

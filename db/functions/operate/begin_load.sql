@@ -21,12 +21,12 @@ BEGIN
     END IF;
 
     PERFORM pg_advisory_xact_lock(hashtextextended('billing.ensure_partition', 0));
+    -- Waits for whoever is writing just now, and with it for what he writes.
     IF to_regclass('billing.' || v_name) IS NOT NULL THEN
         EXECUTE format('SELECT EXISTS (SELECT FROM billing.%I)', v_name) INTO v_is_used;
         IF v_is_used THEN
             RETURN false;
         END IF;
-        -- Waits for whoever is writing just now, and with it for what he writes.
         PERFORM billing.detach_month(v_month);
         EXECUTE format('SELECT EXISTS (SELECT FROM billing.%I)', v_name) INTO v_is_used;
         IF v_is_used THEN
@@ -55,6 +55,9 @@ BEGIN
         RETURN false;
     END IF;
     RETURN true;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN false;
 END;
 $$;
 
@@ -62,4 +65,4 @@ COMMENT ON FUNCTION billing.begin_load IS
 'true when p_month can be loaded, and is being loaded from now on: it is over, and nothing is recorded of it yet. It stands in
 detached_months until finish_load, so that usage of it which somebody changes meanwhile is set aside (UB006) and retried then.
 p_ranges: for each metered table with rows of that month their lowest and highest id, {"calls": [1, 99]}, as day_ids has
-found them. false: the ordinary backfill is for it.';
+found them. false: the ordinary backfill is for it, also when somebody has usage_records locked for more than two seconds.';

@@ -18,7 +18,7 @@ BEGIN
     DELETE FROM billing.month_loads AS l WHERE l.month = v_month;
     PERFORM billing.index_month_table(v_table);
     PERFORM billing.sum_month(v_table);
-    PERFORM billing.attach_month(v_month);
+    PERFORM billing.attach_patiently(v_month);
     RETURN v_is_partial;
 END;
 $$;

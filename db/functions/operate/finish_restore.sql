@@ -20,7 +20,7 @@ BEGIN
                 HINT = 'Nothing was changed. Look for another copy of the file.';
     END IF;
     PERFORM billing.index_month_table(d.table_name) FROM billing.detached_months AS d WHERE d.month = v_archive.month;
-    PERFORM billing.attach_month(v_archive.month);
+    PERFORM billing.attach_patiently(v_archive.month);
     UPDATE billing.archives AS a
     SET restored_at = clock_timestamp()
     WHERE a.month = v_archive.month

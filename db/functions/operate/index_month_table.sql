@@ -6,6 +6,9 @@ AS $$
 DECLARE
     v_index record;
 BEGIN
+    IF EXISTS (SELECT FROM pg_index WHERE indrelid = format('billing.%I', p_name)::regclass) THEN
+        RETURN;
+    END IF;
     FOR v_index IN
         SELECT
             c.conname, pg_get_constraintdef(c.oid) AS definition,
@@ -27,4 +30,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.index_month_table IS
-'Makes on the table billing.p_name, which has none, the keys and indexes of usage_records, as attaching it asks for.';
+'Makes on the table billing.p_name, unless it has some, the keys and indexes of usage_records, as attaching it asks for.';
