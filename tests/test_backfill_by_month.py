@@ -121,6 +121,8 @@ def test_the_records_are_those_of_the_ordinary_backfill(cluster: Cluster, db: Co
     assert told(db) == expected
     assert len(expected[0]) > 900
     assert all(expected)
+    outside = "usage_date NOT BETWEEN '2025-09-10' AND '2025-12-05'"
+    assert value(db, f"SELECT count(*) FROM usage_records WHERE {outside}") == 0
     sound(db)
     # Of October some is recorded already, September and December are asked for in part.
     made = {
