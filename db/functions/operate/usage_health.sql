@@ -51,7 +51,7 @@ FROM (
     FROM billing.usage_records_default
     UNION ALL
     SELECT 7, 'detached_months', '', count(*), 'months', true,
-        'Usage of a detached month is set aside: billing.attach_month brings it back.'
+        'Usage of such a month is set aside until billing.attach_month, or irisx-usage restore, brings it back.'
     FROM billing.detached_months
     UNION ALL
     SELECT 8, 'triggers_off', m.source_table, count(g.trigger_name), 'triggers', count(g.trigger_name) = 0,
