@@ -153,6 +153,31 @@ def test_whole_months_are_loaded_and_the_others_swept(
     assert spans == [(table, *span) for span in days for table in ("calls", "messages")]
 
 
+def test_rows_without_records_are_billed_on_the_days_asked_for(db: Connection) -> None:
+    """In batches of which nothing is recorded, and rows that lie in no order of time."""
+    expected = {
+        row_id
+        for (row_id,) in db.execute(
+            """
+            SELECT c.id FROM calls AS c INNER JOIN tenants AS t ON t.id = c.tenant_id
+            WHERE c.status = 'completed' AND c.duration_seconds > 0 AND c.duration_seconds < 'NaN'
+                AND (c.initiated_at AT TIME ZONE t.timezone)::date
+                    BETWEEN '2025-11-05' AND '2025-11-15'
+            """
+        )
+    }
+    assert len(expected) > 50
+    after = 6
+    query = "SELECT until_id FROM sweep_rows('calls', '2025-11-05', '2025-11-15', {}, 5000, true"
+    while after is not None:
+        last, after = after, value(db, f"{query.format(after)}, p_limit => 40)")
+    assert last == 2004
+    found = db.execute(
+        "SELECT DISTINCT source_id FROM usage_records WHERE source_id > 6"
+    ).fetchall()
+    assert {row_id for (row_id,) in found} == {row_id for row_id in expected if row_id > 6}
+
+
 CHANGES = {
     "a duration": "UPDATE calls SET duration_seconds = 3600 WHERE id = {0}",
     "a failure": "UPDATE calls SET status = 'failed' WHERE id = {0}",
