@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-crash test-move test-credit check bench migrate psql stop reset
+.PHONY: help install demo test test-money test-crash test-move test-credit check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ check: install ## format, lint and type checks, then the tests
 
 bench: install ## measure what metering costs, in half an hour (QUICK=1: minutes; ARGS="--only single --pg 18")
 	@$(BIN)/python -m bench run $(if $(QUICK),--quick) $(ARGS)
+
+bench-scale: install ## bill ROWS=1000000 finished rows, and see what is fast with so many (50000000: hours)
+	@$(BIN)/python -m bench.scale --rows $${ROWS:-$(or $(ROWS),1000000)} $(ARGS)
 
 migrate: install ## bring the database up to date (DATABASE_URL, else the embedded one)
 	@test -n "$$IRISX_USAGE_DATABASE_URL$$DATABASE_URL$$PGHOST$$PGSERVICE$$PGDATABASE" || $(EMBEDDED) start >/dev/null

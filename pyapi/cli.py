@@ -55,9 +55,13 @@ ELSEWHERE = {
     "limits": "pyapi.credit",
     "release": "pyapi.credit",
     "reserve": "pyapi.credit",
+    "archive": "pyapi.archive",
+    "distribute": "pyapi.distribute",
+    "restore": "pyapi.archive",
     "rates": "pyapi.rates",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",
+    "maintain": "pyapi.operations",
     "reconcile": "pyapi.operations",
     "verify": "pyapi.operations",
 }
@@ -640,16 +644,6 @@ def explain(record_id: int, tenant_id: int | None) -> None:
     with _client() as client:
         why = client.explain_rating(record_id, tenant_id)
     _print_rows(Explanation, why, f"Why record {record_id} costs what it costs", "")
-
-
-@main.command()
-@_database_option
-@_format_option
-def maintain() -> None:
-    """Do one bounded round of housekeeping; safe at any time, for any scheduler."""
-    with _client() as client:
-        done = client.maintain()
-    _print_rows(Housekeeping, done, "Housekeeping", "nothing to do")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any, TypeVar
@@ -249,11 +249,31 @@ class _Batch:
 
 
 @dataclass(frozen=True)
+class _Loaded:
+    until_id: int | None
+    scanned: int
+    recorded: int
+    unrated: int
+
+
+@dataclass(frozen=True)
 class Housekeeping:
-    """How much of one task a round of housekeeping has done."""
+    """How much of one task a round of housekeeping has done; is_more: as much as one may do."""
 
     task: str
     done: int
+    is_more: bool
+
+
+@dataclass(frozen=True)
+class DistributionStep:
+    """A step of sharding by tenant; statement: None where it is not one statement."""
+
+    step: int
+    object_name: str
+    becomes: str
+    statement: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -918,12 +938,18 @@ class Client:
         """Repair what got past the triggers in those days, both included, in one transaction."""
         return self._all(Reconciliation, "reconcile", p_from=start, p_to=end)
 
-    def sweep(self, start: date, end: date, *, with_history: bool = False) -> Iterator[SweptBatch]:
+    def sweep(
+        self, start: date, end: date, *, with_history: bool = False, by_month: bool = False
+    ) -> Iterator[SweptBatch]:
         """Do what reconcile does, or with_history what backfill does, batch by batch.
 
         On an autocommit connection each batch is committed on its own. Interrupted and begun again,
         a sweep passes over what is recorded already; nothing is billed twice. Rows that somebody is
         changing are tried once more in the end of their table, and are busy when they still are.
+
+        by_month: whole months that are over and have no records yet are filled as tables of their
+        own, which get their indexes in the end. Usage of them that somebody changes meanwhile is
+        set aside until then.
         """
         (started,) = self._execute("SELECT clock_timestamp()", {}, scalar_row)
         tables = self._execute(
@@ -932,13 +958,23 @@ class Client:
             {},
             scalar_row,
         )
-        if with_history:
-            self._scalar("ensure_partitions", p_from=start, p_to=end)
         recorded = 0
-        for table in tables:
-            for batch in self._sweep_table(table, start, end, with_history):
-                recorded += batch.recorded
-                yield batch
+        spans = [(start, end)]
+        if by_month:
+            spans = []
+            for part in self._load_months(tables, start, end):
+                if isinstance(part, SweptBatch):
+                    recorded += part.recorded
+                    yield part
+                else:
+                    spans.append(part)
+        for first, last in spans:
+            if with_history:
+                self._scalar("ensure_partitions", p_from=first, p_to=last)
+            for table in tables:
+                for batch in self._sweep_table(table, first, last, with_history):
+                    recorded += batch.recorded
+                    yield batch
         self._scalar(
             "note_run",
             p_task="backfill" if with_history else "reconcile",
@@ -947,6 +983,54 @@ class Client:
             p_to=end,
             p_found=recorded,
         )
+
+    def _load_months(
+        self, tables: list[str], start: date, end: date
+    ) -> Iterator[SweptBatch | tuple[date, date]]:
+        """Load whole months of the window; yield the batches, and the days that are left to sweep.
+
+        Where the rows of each month are is found in one reading of each table.
+        """
+        ranges: dict[date, dict[str, list[int]]] = {}
+        for table in tables:
+            call, values = _call("day_ids", {"p_source_table": table, "p_from": start, "p_to": end})
+            days = self._execute(f"SELECT day, first_id, last_id FROM {call}", values, tuple_row)
+            for day, first, last in days:
+                # A day in UTC is of two months where zones differ.
+                for month in {(day + timedelta(days=n)).replace(day=1) for n in (-1, 1)}:
+                    known = ranges.setdefault(month, {}).setdefault(table, [first, last])
+                    known[:] = min(known[0], first), max(known[1], last)
+        since = start
+        for month in sorted(ranges):
+            after = (month + timedelta(days=32)).replace(day=1)
+            if month < start or after > end + timedelta(days=1):
+                continue
+            if not self._scalar("begin_load", p_month=month, p_ranges=Jsonb(ranges[month])):
+                continue
+            if since < month:
+                yield since, month - timedelta(days=1)
+            for table, (first, last) in ranges[month].items():
+                yield from self._load_table(month, table, first, last)
+            # By itself, for to attach the month may have to be tried once more.
+            self._execute(
+                "SELECT billing.index_month_table(table_name) FROM billing.detached_months"
+                " WHERE month = %(month)s",
+                {"month": month},
+                tuple_row,
+            )
+            is_partial = self._scalar("finish_load", p_month=month)
+            since = month if is_partial else after
+        if since <= end:
+            yield since, end
+
+    def _load_table(self, month: date, table: str, first: int, last: int) -> Iterator[SweptBatch]:
+        while True:
+            batch = self._one(_Loaded, "load_rows", p_month=month, p_source_table=table)
+            if batch.until_id is None:
+                return
+            done = (batch.until_id - first + 1) / (last - first + 1)
+            figures = (batch.scanned, batch.scanned, batch.recorded, batch.unrated)
+            yield SweptBatch(table, min(done, 1.0), *figures, 0)
 
     def _sweep_table(
         self, table: str, start: date, end: date, with_history: bool
@@ -988,6 +1072,14 @@ class Client:
     def maintain(self) -> list[Housekeeping]:
         """Do one bounded round of housekeeping and return what was done, per task."""
         return self._all(Housekeeping, "maintain")
+
+    def plan_distribution(self) -> list[DistributionStep]:
+        """Return what sharding this database by tenant on Citus takes."""
+        return self._all(DistributionStep, "plan_distribution")
+
+    def distribute(self) -> int:
+        """Carry that out and return how many steps. Raises MissingExtensionError."""
+        return int(self._scalar("distribute"))
 
     # One statement each
 

@@ -11,6 +11,13 @@ from psycopg.conninfo import conninfo_to_dict
 from pyapi.errors import DatabaseUnavailableError, translate
 
 CONNECT_TIMEOUT = 10  # seconds, where the address says nothing
+KEEPALIVES = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server that is gone without a word, as when its host died, is noticed in a minute."""
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
@@ -39,7 +46,7 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
         ) from None
     defaults: dict[str, Any] = {"application_name": "irisx-usage"}
     if "service" not in fields:
-        defaults["connect_timeout"] = CONNECT_TIMEOUT
+        defaults |= {"connect_timeout": CONNECT_TIMEOUT} | KEEPALIVES
     try:
         return psycopg.connect(**(defaults | fields), autocommit=True)
     except psycopg.Error as error:

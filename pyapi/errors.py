@@ -132,6 +132,18 @@ class ReservationBusyError(UsageError):
     sqlstate = "UB016"
 
 
+class MissingExtensionError(UsageError):
+    """An extension that this needs (pg_cron, Citus) is not in the database."""
+
+    sqlstate = "UB018"
+
+
+class ArchiveError(UsageError):
+    """A month, or the file it was archived to, is not as it was archived."""
+
+    sqlstate = "UB019"
+
+
 class NotInstalledError(UsageError):
     """The database answers, but IRISX Usage is not in it, or is older than this package."""
 
@@ -163,6 +175,8 @@ ERRORS: dict[str, type[UsageError]] = {
         AppendOnlyError,
         ReservationEndedError,
         ReservationBusyError,
+        MissingExtensionError,
+        ArchiveError,
     )
     if error.sqlstate is not None
 }

@@ -1,9 +1,17 @@
-"""Commands of the operator: backfill, reconcile, verify, health."""
+"""Commands of the operator: maintain, backfill, reconcile, verify, health."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import select
+import signal
 import sys
-from datetime import date, timedelta
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
 
 import click
 from rich.console import Console
@@ -11,7 +19,19 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pyapi import cli
 from pyapi.cli import Command
-from pyapi.client import Backfill, Client, Health, Reconciliation, SweptBatch, Violation
+from pyapi.client import (
+    Backfill,
+    Client,
+    Health,
+    Housekeeping,
+    Reconciliation,
+    SweptBatch,
+    Violation,
+)
+from pyapi.errors import UsageError
+
+PATIENCE = 60.0
+"""Seconds between two tries of a round that fails, at most."""
 
 
 def _window_options(command: Command) -> Command:
@@ -43,7 +63,9 @@ def _window(start: date | None, end: date | None, days: int | None) -> tuple[dat
     return start, end
 
 
-def _sweep(client: Client, start: date, end: date, *, with_history: bool) -> list[SweptBatch]:
+def _sweep(
+    client: Client, start: date, end: date, *, with_history: bool, by_month: bool = False
+) -> list[SweptBatch]:
     """Return the sums of a sweep by table; a bar on the terminal while it lasts."""
     console = Console(file=sys.stderr)
     columns = (
@@ -56,7 +78,7 @@ def _sweep(client: Client, start: date, end: date, *, with_history: bool) -> lis
     sums: dict[str, SweptBatch] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = {}
-        for batch in client.sweep(start, end, with_history=with_history):
+        for batch in client.sweep(start, end, with_history=with_history, by_month=by_month):
             table = batch.source_table
             if table not in sums:
                 bars[table] = progress.add_task(table, total=1.0, recorded=0)
@@ -91,16 +113,21 @@ def _fail_when_busy(sums: list[SweptBatch]) -> None:
 @click.command()
 @click.option("--from", "start", type=cli.day, required=True, help="The first day.")
 @click.option("--to", "end", type=cli.day, required=True, help="The last day, included.")
+@click.option(
+    "--by-month", is_flag=True, help="Fill months without records first, index them last."
+)
 @cli._database_option
 @cli._format_option
-def backfill(start: date, end: date) -> None:
+def backfill(start: date, end: date, by_month: bool) -> None:
     """Bill the rows that were there before; what is recorded stays recorded once.
 
-    Works in batches, each committed on its own: interrupted and run again, it goes on.
+    Works in batches, each committed on its own: interrupted and run again, it goes on. --by-month
+    is faster with millions of rows; usage of a month that changes while it is filled is set aside,
+    and billed by maintain when the month is done.
     """
     _window(start, end, None)
     with cli._client() as client:
-        sums = _sweep(client, start, end, with_history=True)
+        sums = _sweep(client, start, end, with_history=True, by_month=by_month)
     found = [
         Backfill(
             table.source_table,
@@ -167,3 +194,115 @@ def health() -> None:
     cli._print_rows(Health, figures, "Health", "")
     if not all(figure.is_ok for figure in figures):
         raise click.exceptions.Exit(1)
+
+
+def seconds(value: str | float) -> float:
+    """Parse a time such as 10s, 500ms, 5min or 1h. Raises click.BadParameter."""
+    if isinstance(value, float):
+        return value
+    units = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *(ms|s|min|h)", value.strip())
+    result = float(found[1]) * units[found[2]] if found else 0.0
+    if not 0 < result <= 86_400:
+        raise click.BadParameter(f"{value!r} is not a time up to a day, as in 10s, 5min or 1h")
+    return result
+
+
+@click.command()
+@click.option("--every", type=seconds, metavar="TIME", help="Go on, a round each 10s, 5min, 1h.")
+@click.option("-v", "--verbose", is_flag=True, help="With --every: a line for each round.")
+@cli._database_option
+@cli._format_option
+def maintain(every: float | None, verbose: bool) -> None:
+    """Do one bounded round of housekeeping; safe at any time, for any scheduler.
+
+    With --every, one after the other until SIGTERM or SIGINT, which let the round end. A line for
+    each round that did something. Several side by side do no harm.
+    """
+    if every is not None:
+        with _until_ended() as wait:
+            _keep_house(every, wait, verbose=verbose)
+        return
+    with cli._client() as client:
+        done = client.maintain()
+    cli._print_rows(Housekeeping, done, "Housekeeping", "nothing to do")
+
+
+Wait = Callable[[float], bool]
+
+
+@contextmanager
+def _until_ended() -> Iterator[Wait]:
+    """Yield a function that waits so many seconds and returns whether the process shall end.
+
+    It shall from the first SIGTERM or SIGINT on; a second one has its usual effect.
+    """
+    # A pipe, for a handler may not take a lock: it would wait for what it has interrupted.
+    reader, writer = os.pipe()
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def let_be() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+    def end(*_: object) -> None:
+        os.write(writer, b".")
+        let_be()
+
+    for number in usual:
+        signal.signal(number, end)
+    try:
+        yield lambda pause: bool(select.select([reader], [], [], pause)[0])
+    finally:
+        let_be()
+        os.close(reader)
+        os.close(writer)
+
+
+def _keep_house(every: float, wait: Wait, *, verbose: bool) -> None:
+    """Do rounds until wait says that it is enough.
+
+    The first one must succeed, so that a wrong address is heard of. What fails later is told, and
+    tried again over a connection of its own, after one second, two, four ... up to a minute.
+    """
+    client, failures, pause = cli._client(), 0, 0.0
+    has_worked = False
+    try:
+        while not wait(pause):
+            began = time.monotonic()
+            try:
+                done = client.maintain()
+            except UsageError as error:
+                if not has_worked:
+                    raise
+                client.close()
+                pause = min(2.0**failures, PATIENCE)
+                failures += 1
+                cli._say(f"error: {error.message}; next try in {pause:g} s")
+                continue
+            if failures:
+                cli._say(f"well again after {failures} failures")
+            has_worked, failures = True, 0
+            _print_round(done, verbose=verbose)
+            # What one round has left over is not for later.
+            is_more = any(task.is_more for task in done)
+            pause = 0.0 if is_more else max(every - (time.monotonic() - began), 0.0)
+    finally:
+        client.close()
+
+
+def _print_round(done: list[Housekeeping], *, verbose: bool) -> None:
+    """Print what a round has done, if anything: a line, of JSON or CSV if so asked."""
+    shown = [task for task in done if task.done]
+    if not shown and not verbose:
+        return
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if cli._settings().format == "json":
+        line = json.dumps({"at": now} | {task.task: task.done for task in done})
+    elif cli._settings().format == "csv":
+        line = "\n".join(f"{now},{task.task},{task.done}" for task in done)
+    else:
+        said = (f"{task.task} {cli.number(task.done)}" for task in shown)
+        line = f"{now} {', '.join(said) or 'nothing to do'}"
+    click.echo(line)
+    sys.stdout.flush()

@@ -4,17 +4,19 @@ RETURNS void
 LANGUAGE plpgsql
 STABLE
 AS $$
-BEGIN
-    IF EXISTS (
-        SELECT
+DECLARE
+    v_month date := (
+        SELECT min(d.month)
         FROM billing.detached_months AS d
         WHERE d.month <= p_to
             AND d.month + interval '1 month' > p_from
-    ) THEN
-        RAISE EXCEPTION 'usage of these days was detached'
+    );
+BEGIN
+    IF v_month IS NOT NULL THEN
+        RAISE EXCEPTION 'usage of these days was taken out of usage_records'
             USING ERRCODE = 'UB006',
-                DETAIL = format('billing.detached_months holds a month of the days %s to %s.', p_from, p_to),
-                HINT = 'Attach the month again with billing.attach_month.';
+                DETAIL = billing.describe_detached(v_month),
+                HINT = 'Bring it back with billing.attach_month, or irisx-usage restore FILE where it is archived.';
     END IF;
 END;
 $$;

@@ -7,21 +7,38 @@ SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_month date := date_trunc('month', p_month::timestamp)::date;
-    v_name text;
+    v_until date := (v_month + interval '1 month')::date;
+    v_detached billing.detached_months;
 BEGIN
-    DELETE FROM billing.detached_months WHERE month = v_month RETURNING table_name INTO v_name;
+    PERFORM billing.refuse_loading(p_month);
+    SELECT * INTO v_detached FROM billing.detached_months WHERE month = v_month FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month'
             USING ERRCODE = 'UB012',
                 DETAIL = format('The month %s is not detached.', to_char(v_month, 'YYYY-MM')),
                 HINT = 'billing.detached_months lists what can be attached.';
+    ELSIF v_detached.dropped_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the records of this month are not in the database'
+            USING ERRCODE = 'UB006',
+                DETAIL = billing.describe_detached(v_month),
+                HINT = 'irisx-usage restore FILE brings an archived month back.';
     END IF;
+    DELETE FROM billing.detached_months WHERE month = v_month;
+    -- Found to be of the month before anybody has to wait for that: attaching looks no further then.
+    EXECUTE format(
+        'ALTER TABLE billing.%I ADD CONSTRAINT of_its_month
+            CHECK (usage_date IS NOT NULL AND usage_date >= %L::date AND usage_date < %L::date)',
+        v_detached.table_name, v_month, v_until
+    );
     EXECUTE format(
         'ALTER TABLE billing.usage_records ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)',
-        v_name, v_month, (v_month + interval '1 month')::date
+        v_detached.table_name, v_month, v_until
     );
-    RETURN 'billing.' || v_name;
+    EXECUTE format('ALTER TABLE billing.%I DROP CONSTRAINT of_its_month', v_detached.table_name);
+    RETURN 'billing.' || v_detached.table_name;
 END;
 $$;
 
-COMMENT ON FUNCTION billing.attach_month IS 'Attaches the month that detach_month took out; its table. Raises UB012.';
+COMMENT ON FUNCTION billing.attach_month IS
+'Attaches the month that detach_month took out; its table. Reads that table once; others wait for the attaching only. Raises
+UB006 (its table was dropped), UB012.';

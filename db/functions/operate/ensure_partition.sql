@@ -1,5 +1,5 @@
 -- operate: gives a month of usage_records a partition of its own.
-CREATE OR REPLACE FUNCTION billing.ensure_partition(p_month date)
+CREATE OR REPLACE FUNCTION billing.ensure_partition(p_month date, p_limit bigint DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql
 AS $$
@@ -7,6 +7,7 @@ DECLARE
     v_from date := date_trunc('month', p_month::timestamp)::date;
     v_until date := (v_from + interval '1 month')::date;
     v_name text := format('usage_records_%s', to_char(v_from, 'YYYY_MM'));
+    v_early bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('billing.ensure_partition', 0));
     IF to_regclass('billing.' || v_name) IS NOT NULL
@@ -14,13 +15,22 @@ BEGIN
     THEN
         RETURN false;
     END IF;
+    SELECT count(*)
+    INTO v_early
+    FROM (
+        SELECT
+        FROM billing.usage_records_default
+        WHERE usage_date >= v_from
+            AND usage_date < v_until
+        LIMIT p_limit + 1
+    ) AS early;
+    IF v_early > p_limit THEN
+        RETURN false;
+    END IF;
 
-    EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL)', v_name);
-    EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_from, 'YYYY-MM')));
-    PERFORM billing.attach_trigger(format('billing.%I', v_name)::regclass, 'append_only_truncate',
-        format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
-            format('billing.%I', v_name)::regclass));
-    IF NOT EXISTS (SELECT FROM billing.usage_records_default WHERE usage_date >= v_from AND usage_date < v_until) THEN
+    PERFORM billing.create_month_table(v_from);
+    PERFORM billing.index_month_table(v_name);
+    IF v_early = 0 THEN
         -- Readers of all months wait for this for a moment: commit soon.
         EXECUTE format(
             'ALTER TABLE billing.usage_records ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)',
@@ -50,4 +60,5 @@ $$;
 
 COMMENT ON FUNCTION billing.ensure_partition IS
 'Makes the partition for the month of p_month unless it is there; true when it was made. Usage of that month that came
-earlier is moved out of the default partition. A detached month is left alone.';
+earlier is moved out of the default partition, and nobody uses usage_records meanwhile; a month with more than p_limit
+records there (NULL: whatever there is) is left as it is. So is a detached month.';

@@ -17,7 +17,9 @@ FROM (VALUES
     ('UB013', 'a price that has begun, or its calendar, cannot be changed'),
     ('UB014', 'an append-only table cannot be changed'),
     ('UB015', 'a reservation that has ended'),
-    ('UB016', 'somebody else is reserving for this tenant')
+    ('UB016', 'somebody else is reserving for this tenant'),
+    ('UB018', 'an extension that this needs is not installed'),
+    ('UB019', 'a month or file is not as it was archived')
 ) AS codes (sqlstate, meaning);
 
 COMMENT ON VIEW billing.error_codes IS 'The SQLSTATEs this schema raises.';

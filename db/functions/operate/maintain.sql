@@ -1,22 +1,33 @@
 -- operate: one bounded round of housekeeping.
 CREATE OR REPLACE FUNCTION billing.maintain()
-RETURNS TABLE (task text, done bigint)
+RETURNS TABLE (task text, done bigint, is_more boolean)
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_started_at timestamptz := clock_timestamp();
+    v_left bigint := 50000;
+    v_month date;
+    v_records bigint;
 BEGIN
+    -- Each task has a limit of its own, so that none keeps the others waiting, and what one of them cannot lock is for
+    -- the next round: the rest of this one counts.
     task := 'deltas merged';
-    done := billing.merge_summaries(50000);
+    done := billing.merge_summaries(100000);
+    is_more := done = 100000;
     RETURN NEXT;
 
     task := 'unrated rows settled';
-    SELECT r.resolved INTO done FROM billing.retry_unrated(200) AS r;
+    BEGIN
+        SELECT r.resolved, r.resolved > 0 AND r.tried = 200 INTO done, is_more FROM billing.retry_unrated(200) AS r;
+    EXCEPTION
+        WHEN lock_not_available OR deadlock_detected THEN
+            done := 0;
+            is_more := false;
+    END;
     RETURN NEXT;
 
     -- Last, for attaching a partition holds a lock that readers of all months wait for until this ends.
-    -- Where somebody has the table for longer, it is for the next round, and the rest of this one counts.
     task := 'partitions made';
     BEGIN
         SELECT count(*)
@@ -26,48 +37,60 @@ BEGIN
             date_trunc('month', now() AT TIME ZONE 'UTC') + interval '3 months',
             interval '1 month'
         ) AS month
-        WHERE billing.ensure_partition(month::date);
+        WHERE billing.ensure_partition(month::date, v_left);
     EXCEPTION
-        WHEN lock_not_available THEN
+        WHEN lock_not_available OR check_violation THEN
             done := 0;
     END;
+    is_more := false;
     RETURN NEXT;
 
-    -- Usage of months nobody expected, at most a year's worth in a round.
+    -- Usage of months nobody expected, as long as moving it takes a moment.
     task := 'months moved out of the default partition';
+    done := 0;
     BEGIN
-        SELECT count(*)
-        INTO done
-        FROM (
-            SELECT DISTINCT date_trunc('month', usage_date::timestamp) AS month
-            FROM billing.usage_records_default
-            WHERE usage_date BETWEEN '1970-01-01' AND (now() + interval '2 years')::date
-            ORDER BY month
-            LIMIT 12
-        ) AS late
-        WHERE billing.ensure_partition(late.month::date);
+        FOR v_month IN SELECT m FROM billing.list_default_months() AS m LOOP
+            SELECT count(*)
+            INTO v_records
+            FROM (
+                SELECT
+                FROM billing.usage_records_default AS d
+                WHERE d.usage_date >= v_month
+                    AND d.usage_date < (v_month + interval '1 month')::date
+                LIMIT v_left + 1
+            ) AS early;
+            IF billing.ensure_partition(v_month, v_left) THEN
+                done := done + 1;
+                v_left := v_left - v_records;
+            END IF;
+        END LOOP;
     EXCEPTION
-        WHEN lock_not_available THEN
+        WHEN lock_not_available OR check_violation THEN
             done := 0;
     END;
+    is_more := done > 0;
     RETURN NEXT;
 
     -- These hold rows of tenants until the end: few at a time, and none that somebody else holds.
     task := 'expiries entered';
     done := billing.expire_due_credit(500);
+    is_more := done = 500;
     RETURN NEXT;
 
     task := 'included credits granted';
     done := billing.grant_due_credits(500);
+    is_more := done = 500;
     RETURN NEXT;
 
     task := 'alerts raised';
     done := billing.raise_alerts(1000);
+    is_more := done = 1000;
     RETURN NEXT;
 
     -- After all that may wait, for who changes such a row meanwhile would wait for its entry.
     task := 'unrated rows announced';
-    done := billing.announce_unrated();
+    done := billing.announce_unrated(1000);
+    is_more := done = 1000;
     RETURN NEXT;
     PERFORM billing.note_run('maintain', v_started_at);
 END;
@@ -75,5 +98,5 @@ $$;
 
 COMMENT ON FUNCTION billing.maintain IS
 'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
-expiries and included credit, raises alerts:
-bounded, safe at any time and in parallel, from any scheduler. If nobody calls it nothing becomes wrong.';
+expiries and included credit, raises alerts: bounded, safe at any time and in parallel, from any scheduler. done: how many;
+is_more: the limit of the round was reached, another may follow at once. If nobody calls it nothing becomes wrong.';

@@ -47,11 +47,11 @@ FROM (
     )
     UNION ALL
     SELECT 6, 'default_partition', '', count(*), 'rows', count(*) = 0,
-        'billing.maintain() moves them to partitions of their months.'
+        'billing.maintain() moves up to 50,000 records of a month; for more, SELECT billing.ensure_partition(day) in a quiet hour.'
     FROM billing.usage_records_default
     UNION ALL
     SELECT 7, 'detached_months', '', count(*), 'months', true,
-        'Usage of a detached month is set aside: billing.attach_month brings it back.'
+        'Usage of such a month is set aside until billing.attach_month, or irisx-usage restore, brings it back.'
     FROM billing.detached_months
     UNION ALL
     SELECT 8, 'triggers_off', m.source_table, count(g.trigger_name), 'triggers', count(g.trigger_name) = 0,

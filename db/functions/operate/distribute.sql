@@ -1,0 +1,33 @@
+-- operate: shards the database by tenant, where Citus is.
+CREATE OR REPLACE FUNCTION billing.distribute()
+RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_step record;
+    v_done integer := 0;
+BEGIN
+    IF to_regproc('create_distributed_table') IS NULL THEN
+        RAISE EXCEPTION 'Citus is not in this database'
+            USING ERRCODE = 'UB018',
+                DETAIL = 'There is no function create_distributed_table.',
+                HINT = 'CREATE EXTENSION citus on every node first. billing.plan_distribution() says what would be done.';
+    END IF;
+    SELECT * INTO v_step FROM billing.plan_distribution() AS p WHERE p.becomes = 'change yours' AND p.statement IS NOT NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tables of yours cannot be sharded as they are'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('%s: %s', v_step.object_name, v_step.statement),
+                HINT = 'Make the changes that billing.plan_distribution() lists as yours, and run this again.';
+    END IF;
+    FOR v_step IN SELECT * FROM billing.plan_distribution() AS p WHERE p.becomes <> 'change yours' ORDER BY p.step LOOP
+        EXECUTE v_step.statement;
+        v_done := v_done + 1;
+    END LOOP;
+    RETURN v_done;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.distribute IS
+'Carries out plan_distribution() in one transaction; how many steps. Once: what is distributed already is refused by Citus.
+Raises UB012 (the application''s tables are not ready), UB018 (no Citus).';

@@ -1,0 +1,33 @@
+-- operate: attaches a month that came back from a file, when it is what went into it.
+CREATE OR REPLACE FUNCTION billing.finish_restore(p_month date)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_archive billing.archives;
+    v_found jsonb := billing.summarize_month(p_month);
+BEGIN
+    SELECT *
+    INTO STRICT v_archive
+    FROM billing.archives AS a
+    WHERE a.month = date_trunc('month', p_month::timestamp)::date
+        AND a.restored_at IS NULL;
+    IF (v_found -> 'rows', v_found -> 'sums') IS DISTINCT FROM (v_archive.manifest -> 'rows', v_archive.manifest -> 'sums') THEN
+        RAISE EXCEPTION 'the records are not those that were archived'
+            USING ERRCODE = 'UB019',
+                DETAIL = format('Archived were %s records, %s; these are %s, %s.', v_archive.manifest ->> 'rows',
+                    v_archive.manifest ->> 'sums', v_found ->> 'rows', v_found ->> 'sums'),
+                HINT = 'Nothing was changed. Look for another copy of the file.';
+    END IF;
+    PERFORM billing.index_month_table(d.table_name) FROM billing.detached_months AS d WHERE d.month = v_archive.month;
+    PERFORM billing.attach_patiently(v_archive.month);
+    UPDATE billing.archives AS a
+    SET restored_at = clock_timestamp()
+    WHERE a.month = v_archive.month
+        AND a.sha256 = v_archive.sha256;
+END;
+$$;
+
+COMMENT ON FUNCTION billing.finish_restore IS
+'After begin_restore and the loading of its table: compares rows and exact sums with what was archived, makes the indexes
+and attaches the month. Raises UB019.';
