@@ -15,11 +15,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import oracle
 import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.types.json import Jsonb
+
+from campaigns import oracle
 
 ISOLATIONS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 STATUSES = {

@@ -1,0 +1,153 @@
+"""Model: random histories, played in a database and held against an oracle in fractions.
+
+A batch of histories shares a database and a session: their transactions take turns, and now and
+then an operator sweeps, retries and merges. In the end all rows are judged at once.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from campaigns.histories import WIDTH, History, Transaction, housekeeping
+from campaigns.judge import APPLICATION, Judge, Key, Verdict, summarize
+from campaigns.load import CounterExample
+from pyapi.deploy import migrate
+from pyapi.embedded import Server
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+BATCH = 500
+"""Histories that share a database, in the long form."""
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
+}
+OPERATOR = "the operator"
+
+
+def play_batch(conninfo: str, seed: int, count: int) -> Counter[str]:
+    """Play histories in a migrated database of their own; figures for people.
+
+    Raises CounterExample.
+    """
+    options = "-c search_path=billing,public"
+    with psycopg.connect(conninfo, autocommit=True, options=options) as connection:
+        connection.prepare_threshold = None
+        connection.execute(APPLICATION.encode())
+        log = Log(seed, count)
+        _play(connection, seed, count, log)
+        return _judge(connection, log)
+
+
+class Log:
+    """What was played, to be shown when something is wrong."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        self.seed, self.count = seed, count
+        self.played: list[tuple[int | None, Transaction]] = []
+        """By the number of its history; None is the operator."""
+
+    def tell(self, number: int | None) -> str:
+        mine = [
+            f"-- {OPERATOR}\n{transaction}" if other is None else str(transaction)
+            for other, transaction in self.played
+            if other in (number, None)
+        ]
+        return "\n".join(mine)
+
+    def counter_example(self, number: int | None, what: str) -> CounterExample:
+        return CounterExample(
+            f"{self.tell(number)}\n{what}\n(history {number} of seed {self.seed}:"
+            f" again with --seed {self.seed} --histories {self.count})"
+        )
+
+
+def _play(connection: Connection, seed: int, count: int, log: Log) -> None:
+    rng = random.Random(f"{seed} operator")
+    playing = {
+        number: History(random.Random(f"{seed} {number}"), number).transactions()
+        for number in range(1, count + 1)
+    }
+    while playing:
+        for number, transactions in list(playing.items()):
+            transaction = next(transactions, None)
+            if transaction is None:
+                del playing[number]
+                continue
+            _perform(connection, number, transaction, log)
+        if rng.random() < 0.5:
+            _perform(connection, None, Transaction((housekeeping(rng),), True), log)
+
+
+def _perform(
+    connection: Connection, number: int | None, transaction: Transaction, log: Log
+) -> None:
+    log.played.append((number, transaction))
+    try:
+        transaction.play(connection)
+    except psycopg.Error as error:
+        raise log.counter_example(number, f"failed: {error.sqlstate} {error}") from error
+
+
+def _judge(connection: Connection, log: Log) -> Counter[str]:
+    # What waits for a price that has come since is for the operator to settle.
+    connection.execute("SELECT billing.retry_unrated(1000000)")
+    verdict = Judge(connection).judge()
+    _complain(verdict, log)
+    _compare_with_verify(connection, verdict, log)
+    # A documented limit is mended by looking at the row again.
+    for table, row_id in verdict.known:
+        connection.execute("SELECT record_again(%s, %s)", [table, row_id])
+    again = Judge(connection)
+    mended = again.judge()
+    _complain(mended, log)
+    for key in mended.known.keys() & again.there:
+        raise log.counter_example(_number(key), f"{key} is not mended")
+    counts = summarize([verdict])
+    counts["histories"] = log.count
+    counts["transactions"] = len(log.played)
+    counts["statements"] = sum(len(played.statements) for _, played in log.played)
+    return counts
+
+
+def _complain(verdict: Verdict, log: Log) -> None:
+    for key, what in verdict.wrong.items():
+        raise log.counter_example(_number(key), f"{key} {what}\n{len(verdict.wrong)} like this")
+
+
+def _compare_with_verify(connection: Connection, verdict: Verdict, log: Log) -> None:
+    """verify() must name what the judge knows, and nothing else."""
+    expected = {f"{table} {row_id}" for table, row_id in verdict.waiting}
+    found = connection.execute("SELECT check_name, subject, detail FROM verify()").fetchall()
+    limits = {f"{table} {row_id}": (table, row_id) for table, row_id in verdict.known}
+    for name, subject, detail in found:
+        row = str(subject).partition(",")[0]
+        if name == "usage is rated" and row in expected:
+            continue
+        if row not in limits:
+            raise log.counter_example(_number_in(row), f"verify(): {name}: {subject}: {detail}")
+
+
+def _number(key: object) -> int:
+    assert isinstance(key, tuple)
+    for part in key:
+        if isinstance(part, int):
+            return part // WIDTH
+    raise AssertionError(key)
+
+
+def _number_in(subject: str) -> int | None:
+    digits = subject.rpartition(" ")[2]
+    return int(digits) // WIDTH if digits.isdigit() else None
