@@ -1,4 +1,4 @@
-"""`python -m campaigns crash` and `python -m campaigns move`: the long forms, with figures."""
+"""`python -m campaigns crash`, `move`, `model`, `races`: the long forms, with figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Mapping
 
 import click
 import psycopg
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from campaigns import crash, move_house
+from campaigns import crash, model, move_house
 from campaigns.load import CounterExample
 from campaigns.servers import homes
 from pyapi.embedded import Server, ServerError, installed
@@ -48,20 +49,48 @@ def run_crash(pg: int | None, cycles: int, minutes: float | None, seed: int | No
         bar = progress.add_task("crashes", total=cycles)
         try:
             crash.prepare(server)
-            with psycopg.connect(server.conninfo()) as connection:
-                version = connection.info.parameter_status("server_version")
+            version = _version(server)
             figures = crash.campaign(
                 server, seed, cycles, lambda _: progress.advance(bar), is_over=is_over
             )
         except (CounterExample, ServerError) as error:
             raise click.ClickException(f"{error}\n(seed {seed})") from error
     console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}")
-    table = Table("what", "how many", box=None)
-    table.columns[1].justify = "right"
-    for name, count in sorted(figures.counts.items()):
-        table.add_row(name, f"{count:,}")
+    table = _table_of(figures.counts)
     table.add_row("slowest recovery, s", f"{figures.slowest_recovery:.1f}")
     console.print(table)
+
+
+@main.command("model")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--histories", default=1_000_000, show_default=True, help="How many histories.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_model(pg: int | None, histories: int, minutes: float | None, seed: int | None) -> None:
+    """Play random histories and hold what is recorded against an oracle in fractions."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "model", pg, **model.SETTINGS)
+        bar = progress.add_task("histories", total=histories)
+        try:
+            model.prepare(server)
+            version = _version(server)
+            figures = model.campaign(
+                server, seed, histories, lambda played: progress.advance(bar, played), is_over
+            )
+        except (CounterExample, ServerError) as error:
+            raise click.ClickException(f"{error}\n(seed {seed})") from error
+    pace = figures["histories"] / (time.monotonic() - begin)
+    console.print(
+        f"seed {seed}, PostgreSQL {version}, {_took(begin)}, {pace:.0f} histories a second"
+    )
+    console.print(_table_of(figures))
 
 
 @main.command("move")
@@ -84,6 +113,19 @@ def run_move(pg: tuple[int, ...], seed: int | None) -> None:
     console.print(table)
     if failed:
         raise click.ClickException("a move did not go well")
+
+
+def _version(server: Server) -> str:
+    with psycopg.connect(server.conninfo()) as connection:
+        return connection.info.parameter_status("server_version") or "?"
+
+
+def _table_of(counts: Mapping[str, int]) -> Table:
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name, count in sorted(counts.items()):
+        table.add_row(name, f"{count:,}")
+    return table
 
 
 def _took(begin: float) -> str:

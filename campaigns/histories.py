@@ -81,7 +81,8 @@ class History:
         self.base = number * WIDTH
         self.tenants = (self.base + 1, self.base + 2)
         self.late = self.base + 3
-        wide = 12 if rng.random() < 0.15 else 4
+        # More than eight charges in a statement are recorded as a set.
+        wide = 16 if rng.random() < 0.25 else 4
         self.ids = {
             "calls": list(range(self.base, self.base + wide)),
             "messages": list(range(self.base, self.base + wide - 1)),
@@ -126,7 +127,7 @@ class History:
         for tenant_id in self.tenants:
             yield self._add_tenant(tenant_id)
         # Prices that changed while the usage occurred.
-        for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        for _ in range(rng.choice((0, 0, 1, 3))):
             tenant_id, prefix = rng.choice(self.tenants), rng.choice(("", "44", "4420", "91"))
             since = FIRST_DAY + dt.timedelta(rng.randint(-5, DAYS), rng.randint(0, 86400))
             until = since + dt.timedelta(rng.randint(1, 30), rng.randint(0, 86400))
@@ -140,6 +141,9 @@ class History:
                  WHERE NOT EXISTS (SELECT FROM billing.pricing_rates
                                     WHERE tenant_id = {tenant_id} AND prefix = '{prefix}')
                 """
+        for table, ids in self.ids.items():
+            for row_id in rng.sample(ids, len(ids) // 2):
+                yield insertion(table, self._new_row(table, row_id))
 
     def _add_tenant(self, tenant_id: int) -> str:
         rng = self.rng
@@ -202,6 +206,14 @@ class History:
             return "'now'"
         return f"'{FIRST_DAY + dt.timedelta(rng.randint(0, DAYS), rng.randint(0, 86400))}'"
 
+    def _value_in_bulk(self, table: str, name: str) -> str:
+        """Most are finished, so that there is a set to be recorded."""
+        if name == "status" and self.rng.random() < 0.7:
+            return STATUSES[table][1]
+        if name == "duration_seconds" and self.rng.random() < 0.7:
+            return self.rng.choice(SECONDS[2:])
+        return self._value(table, name)
+
     def _new_row(self, table: str, row_id: int) -> dict[str, str]:
         given = {"tenant_id": str(self.tenants[0]), **self._columns(table, row_id)}
         if table == "calls":
@@ -218,24 +230,22 @@ class History:
         given = self._new_row(table, row_id)
         changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in given if name != "id")
         action = f"UPDATE SET {changes}" if on_conflict else "NOTHING"
-        return [
-            f"INSERT INTO {table} ({', '.join(given)}) VALUES ({', '.join(given.values())}) "
-            f"ON CONFLICT (id) DO {action}"
-        ]
+        return [f"{insertion(table, given)} ON CONFLICT (id) DO {action}"]
 
     def upsert(self) -> list[Statement]:
         return self.insert(on_conflict=True)
 
     def insert_many(self) -> list[Statement]:
         """One statement, rows that are there and rows that are not; not those recorded by hand."""
-        table = self.rng.choice(("calls", "messages"))
+        table = self.rng.choice(("calls", "calls", "messages"))
         ids = [row_id for row_id in self.ids[table] if (table, row_id) not in self.by_hand]
         names = ("tenant_id", "status", *(
             ("to_number", "initiated_at", "duration_seconds")
             if table == "calls" else ("channel", "to_address", "sent_at")
         ))  # fmt: skip
         rows = ", ".join(
-            f"({row_id}, {', '.join(self._value(table, name) for name in names)})" for row_id in ids
+            f"({row_id}, {', '.join(self._value_in_bulk(table, name) for name in names)})"
+            for row_id in ids
         )
         action = self.rng.choice(("NOTHING", "UPDATE SET status = EXCLUDED.status"))
         return [
@@ -246,7 +256,7 @@ class History:
     def copy(self) -> list[Statement]:
         """Rows of a switch's file, under new ids."""
         table = self.rng.choice(("calls", "messages"))
-        ids = list(itertools.islice(self.fresh, self.rng.choice((1, 2, 10))))
+        ids = list(itertools.islice(self.fresh, self.rng.choice((1, 2, 12))))
         if not ids:
             return []
         self.ids[table] += ids
@@ -254,7 +264,9 @@ class History:
             ("to_number", "initiated_at", "duration_seconds", "call_sid")
             if table == "calls" else ("channel", "to_address", "sent_at", "message_sid")
         )]  # fmt: skip
-        rows = [[str(row_id), *(self._value(table, name) for name in names)] for row_id in ids]
+        rows = [
+            [str(row_id), *(self._value_in_bulk(table, name) for name in names)] for row_id in ids
+        ]
         lines = "".join(f"{','.join(row)}\n" for row in rows)
         return [
             Copy(
@@ -300,6 +312,14 @@ class History:
         table, row_id = self._pick()
         return [f"DELETE FROM {table} WHERE id = {row_id}"]
 
+    def restore(self) -> list[Statement]:
+        """Archived and brought back, or another row under an old id."""
+        table, row_id = self._pick()
+        return [
+            f"DELETE FROM {table} WHERE id = {row_id}",
+            insertion(table, self._new_row(table, row_id)),
+        ]
+
     def record_row(self) -> list[Statement]:
         table, row_id = self._pick()
         return [f"SELECT record_again('{table}', {row_id})"]
@@ -315,13 +335,20 @@ class History:
             sid = self._hand_sid(table)
             what = "'voice', 'minute'" if table == "calls" else "'sms', 'message'"
             quantity = rng.choice(("1", "5.25", "0.5") if table == "calls" else ("1", "2"))
-        return [f"SELECT record_by_hand({self.tenants[0]}, {what}, '{sid}', {quantity}, '{FIRST_DAY}')"]
+        return [
+            f"SELECT record_by_hand({self.tenants[0]}, {what}, '{sid}', {quantity}, '{FIRST_DAY}')"
+        ]
 
-    def backfill(self) -> list[Statement]:
-        return [f"SELECT backfill_usage({sweep_range(self.rng)})"]
+    def sweep(self) -> list[Statement]:
+        """As backfill_usage and reconcile do it, for the rows of this history."""
+        table = self.rng.choice(("calls", "messages"))
+        ids = f"{self.base - 1}, {self.base + WIDTH - 1}"
+        with_history = self.rng.choice(("true", "false"))
+        return [f"SELECT sweep_rows('{table}', {sweep_range(self.rng)}, {ids}, {with_history})"]
 
     def retry(self) -> list[Statement]:
-        return ["SELECT retry_unrated(10)"]
+        table, row_id = self._pick()
+        return [f"SELECT retry_row('{table}', {row_id})"]
 
     def merge_summaries(self) -> list[Statement]:
         return [f"SELECT merge_summaries({self.rng.choice((1, 3, 1000))})"]
@@ -340,13 +367,16 @@ class History:
         """A price of the tenant's own, from now on; the old one ends."""
         tenant_id = self.rng.choice(self.tenants)
         prefix = self.rng.choice(("", "44", "4420"))
-        where = f"tenant_id = {tenant_id} AND prefix = '{prefix}' AND effective_until IS NULL"
+        where = (
+            f"tenant_id = {tenant_id} AND channel = 'voice' AND prefix = '{prefix}' "
+            "AND effective_until IS NULL"
+        )
         return [
             f"UPDATE billing.pricing_rates SET effective_until = now() WHERE {where} "
             "AND effective_from < now()",
             f"""
-            INSERT INTO billing.pricing_rates (tenant_id, channel, resource_type, prefix, unit_price,
-                initial_increment, billing_increment, effective_from)
+            INSERT INTO billing.pricing_rates (tenant_id, channel, resource_type, prefix,
+                unit_price, initial_increment, billing_increment, effective_from)
             SELECT {tenant_id}, 'voice', 'minute', '{prefix}', {self._price()},
                 {self.rng.choice((1, 30))}, {self.rng.choice((1, 6))}, now()
              WHERE NOT EXISTS (SELECT FROM billing.pricing_rates WHERE {where})
@@ -370,6 +400,10 @@ class History:
         return [self._add_tenant(self.late)]
 
 
+def insertion(table: str, given: dict[str, str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(given)}) VALUES ({', '.join(given.values())})"
+
+
 CALL_VALUES = (
     "status", "direction", "tenant_id", "call_sid", "to_number", "answered_at", "initiated_at",
     "duration_seconds", "billable_seconds",
@@ -380,10 +414,10 @@ MESSAGE_VALUES = (
 )  # fmt: skip
 Act = Callable[[History], list[Statement]]
 ACTS: list[Act] = [
-    *[History.update] * 24, *[History.insert] * 12, *[History.upsert] * 9, *[History.delete] * 4,
-    *[History.update_all] * 3, *[History.merge] * 3, *[History.record_row] * 3,
-    *[History.record_by_hand] * 4, *[History.insert_many] * 2, *[History.copy] * 2,
-    History.merge_summaries, History.retry, History.backfill,
+    *[History.update] * 28, *[History.insert] * 8, *[History.upsert] * 9, *[History.delete] * 4,
+    *[History.update_all] * 3, *[History.merge] * 3, *[History.restore] * 4,
+    *[History.record_row] * 3, *[History.record_by_hand] * 6, *[History.insert_many] * 3,
+    *[History.copy] * 2, *[History.sweep] * 2, History.retry, History.merge_summaries,
 ]  # fmt: skip
 OPENINGS: list[Act] = [
     *[History.change_terms] * 3, *[History.new_price] * 3, History.price_of_fax,

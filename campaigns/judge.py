@@ -24,20 +24,36 @@ Key = tuple[str, int]
 Resource = tuple[int | None, str | None, str, str]
 
 APPLICATION = """
-CREATE SEQUENCE public.deletions;
-CREATE TABLE public.gone_calls AS SELECT c.*, 0::bigint AS deletion FROM public.calls AS c WITH NO DATA;
-CREATE TABLE public.gone_messages AS SELECT m.*, 0::bigint AS deletion FROM public.messages AS m WITH NO DATA;
-CREATE FUNCTION public.remember_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Rows as they were when they were deleted, and when one came back under the same id.
+CREATE SEQUENCE public.moments;
+CREATE TABLE public.gone_calls AS
+    SELECT *, 0::bigint AS moment, false AS is_back FROM public.calls WITH NO DATA;
+CREATE TABLE public.gone_messages AS
+    SELECT *, 0::bigint AS moment, false AS is_back FROM public.messages WITH NO DATA;
+CREATE INDEX ON public.gone_calls (id);
+CREATE INDEX ON public.gone_messages (id);
+CREATE FUNCTION public.remember_call() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format(
-        'INSERT INTO public.gone_%s SELECT ($1).*, nextval(''public.deletions'')', TG_ARGV[0]
-    ) USING OLD;
-    RETURN OLD;
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO public.gone_calls SELECT OLD.*, nextval('public.moments'), false;
+    ELSIF EXISTS (SELECT FROM public.gone_calls AS g WHERE g.id = NEW.id) THEN
+        INSERT INTO public.gone_calls SELECT NEW.*, nextval('public.moments'), true;
+    END IF;
+    RETURN NULL;
 END $$;
-CREATE TRIGGER remember_deleted BEFORE DELETE ON public.calls
-    FOR EACH ROW EXECUTE FUNCTION public.remember_deleted('calls');
-CREATE TRIGGER remember_deleted BEFORE DELETE ON public.messages
-    FOR EACH ROW EXECUTE FUNCTION public.remember_deleted('messages');
+CREATE FUNCTION public.remember_message() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO public.gone_messages SELECT OLD.*, nextval('public.moments'), false;
+    ELSIF EXISTS (SELECT FROM public.gone_messages AS g WHERE g.id = NEW.id) THEN
+        INSERT INTO public.gone_messages SELECT NEW.*, nextval('public.moments'), true;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER remember AFTER INSERT OR DELETE ON public.calls
+    FOR EACH ROW EXECUTE FUNCTION public.remember_call();
+CREATE TRIGGER remember AFTER INSERT OR DELETE ON public.messages
+    FOR EACH ROW EXECUTE FUNCTION public.remember_message();
 
 -- Before anything was billed, a change only sets the tenant up: since when is NULL then.
 CREATE TABLE public.terms_held (
@@ -89,7 +105,8 @@ SELECT source_table, source_id, tenant_id, channel, resource_type, resource_id, 
 HAVING sum(sign) <> 0
 """
 SUMMARIES = """
-SELECT tenant_id, day, channel, resource_type, r.quantity, r.cost, r.count, s.quantity, s.cost, s.count
+SELECT tenant_id, day, channel, resource_type,
+       r.quantity, r.cost, r.count, s.quantity, s.cost, s.count
   FROM (
     SELECT tenant_id, usage_date AS day, channel, resource_type, sum(quantity) AS quantity,
            sum(total_cost) AS cost, sum(CASE kind WHEN 'charge' THEN 1 ELSE -1 END) AS count
@@ -103,7 +120,9 @@ SELECT tenant_id, day, channel, resource_type, r.quantity, r.cost, r.count, s.qu
  WHERE (r.quantity, r.cost, r.count) IS DISTINCT FROM (s.quantity, s.cost, s.count)
 """
 
-RESTORED = "restored under the id of a deleted, billed row"
+RESTORED = "worth nothing, under the id of a deleted, billed row"
+RESTORED_ELSEWHERE = "that, and then worth something on another day or for another tenant"
+BY_HAND_AFTER = "recorded by hand after its row was deleted"
 
 
 @dataclass(frozen=True)
@@ -153,15 +172,22 @@ class Judge:
             self.prices.append(oracle.Prices(earlier, terms))
         self.now = _one(db, "SELECT clock_timestamp()")
         self.rows: dict[Key, oracle.Usage | None] = {}
+        self.there: set[Key] = set()
         self.deleted: defaultdict[Key, list[oracle.Usage]] = defaultdict(list)
+        """What rows were worth when they were deleted."""
+        self.restored: set[Key] = set()
+        """Ids under which, after that, a row came that was worth nothing."""
         for table, measure in oracle.DESERVED.items():
             gone = oracle.read_rows(db, f"gone_{table}")
-            for row in sorted(gone, key=lambda row: int(row["deletion"])):
-                usage = measure(row)
-                self.rows[table, row["id"]] = usage
+            for row in sorted(gone, key=lambda row: int(row["moment"])):
+                key, usage = (table, row["id"]), measure(row)
+                if row["is_back"]:
+                    if usage is None and key in self.deleted:
+                        self.restored.add(key)
+                    continue
+                self.rows[key] = usage
                 if usage is not None:
-                    self.deleted[table, row["id"]].append(usage)
-            self.there = set()
+                    self.deleted[key].append(usage)
             for row in oracle.read_rows(db, table):
                 self.rows[table, row["id"]] = measure(row)
                 self.there.add((table, row["id"]))
@@ -176,10 +202,11 @@ class Judge:
         self.by_hand: defaultdict[Resource, dict[Decimal, dt.datetime]] = defaultdict(dict)
         for *resource, quantity, at in db.execute("SELECT * FROM public.by_hand"):
             amount = quantity * 60 if resource[2] == "minute" else quantity
-            self.by_hand[tuple(resource)].setdefault(amount, at)  # type: ignore[index]
+            self.by_hand[tuple(resource)].setdefault(amount, at)
         self.aside = set(
             db.execute(
-                "SELECT source_table, source_id FROM billing.unrated_usage WHERE resolved_at IS NULL"
+                "SELECT source_table, source_id FROM billing.unrated_usage "
+                "WHERE resolved_at IS NULL"
             )
         )
         self.summaries = db.execute(SUMMARIES.encode()).fetchall()
@@ -212,11 +239,13 @@ class Judge:
         if any(entry.count != 1 for entry in standing):
             verdict.wrong[key] = told
         elif usage is None:
-            if standing and self._was_deleted_with(key, standing):
+            if standing and self._was_restored(key, standing):
                 verdict.known[key] = RESTORED
             elif standing or key in self.aside:
                 verdict.wrong[key] = told
-        elif not self._is_rateable(usage) or (key in self.aside and key not in self.there):
+        elif not self._is_rateable(usage, standing) or (
+            key in self.aside and key not in self.there
+        ):
             # What was recorded stands until the row can be rated; a deleted row never can.
             verdict.waiting.add(key)
             if key not in self.aside or len(standing) > 1:
@@ -227,12 +256,21 @@ class Judge:
             if not self._is_right(usage, standing[0]):
                 verdict.wrong[key] = f"{told}, costs {self._charges(usage, standing[0].at)}"
         elif rest := [entry for entry in standing if not self._is_right(usage, entry)]:
-            if len(rest) == len(standing) - 1 and self._was_deleted_with(key, rest):
-                verdict.known[key] = RESTORED
+            if len(rest) == len(standing) - 1 and self._was_restored(key, rest):
+                verdict.known[key] = RESTORED_ELSEWHERE
+            elif key not in self.there and self._is_by_hand_beside(rest, len(standing)):
+                verdict.known[key] = BY_HAND_AFTER
             else:
                 verdict.wrong[key] = told
+        elif key not in self.there and self._is_by_hand_beside(standing[1:], len(standing)):
+            verdict.known[key] = BY_HAND_AFTER
         else:
             verdict.wrong[key] = told
+
+    def _is_by_hand_beside(self, rest: list[Standing], count: int) -> bool:
+        return count == 2 and all(
+            entry.table is None and self._is_right_by_hand(entry) for entry in rest
+        )
 
     def _judge_resource(self, resource: Resource, verdict: Verdict) -> None:
         """What was recorded by hand and belongs to no row that deserves the like now."""
@@ -246,18 +284,18 @@ class Judge:
         """By their names: whatever else is recorded by hand is of no row."""
         return not resource[3].startswith("alone")
 
-    def _is_rateable(self, usage: oracle.Usage) -> bool:
-        return any(self._charges(usage, self.now))
+    def _is_rateable(self, usage: oracle.Usage, standing: Sequence[Standing]) -> bool:
+        return any(self._charges(usage, standing[0].at if standing else self.now))
 
     def _charges(self, usage: oracle.Usage, at: dt.datetime) -> list[oracle.Charge | None]:
         at = usage.occurred_at or at
         return [prices.charge(usage, at) for prices in self.prices]
 
-    def _was_deleted_with(self, key: Key, standing: Sequence[Standing]) -> bool:
-        [*entries] = standing
-        return all(
+    def _was_restored(self, key: Key, standing: Sequence[Standing]) -> bool:
+        """Whether that is what a deleted row was billed, and one worth nothing took its id."""
+        return key in self.restored and all(
             any(self._is_right(usage, entry) for usage in self.deleted.get(key, ()))
-            for entry in entries
+            for entry in standing
         )
 
     def _is_right(self, usage: oracle.Usage, entry: Standing) -> bool:
@@ -269,13 +307,16 @@ class Judge:
             )
         if usage.occurred_at is None and entry.at > self.now:
             return False
+        figures: tuple[object, ...] = (
+            entry.tenant_id, entry.channel, entry.resource_type, entry.rate_id, entry.amount,
+            entry.cost, entry.day,
+        )  # fmt: skip
         return any(
             charge is not None
-            and (
-                charge.tenant_id, charge.channel, charge.resource_type,
-                charge.rate_id, charge.amount, charge.cost, charge.usage_date,
+            and figures == (
+                charge.tenant_id, charge.channel, charge.resource_type, charge.rate_id,
+                charge.amount, charge.cost, charge.usage_date,
             )
-            == (*entry.resource[:3], entry.rate_id, entry.amount, entry.cost, entry.day)
             for charge in self._charges(usage, entry.at)
         )  # fmt: skip
 
@@ -305,7 +346,8 @@ def summarize(verdicts: Iterable[Verdict]) -> Counter[str]:
 def _read_terms(db: Connection) -> dict[int, list[oracle.Terms]]:
     terms: defaultdict[int, list[oracle.Terms]] = defaultdict(list)
     for tenant_id, *held in db.execute(
-        "SELECT tenant_id, plan_id, timezone, currency, since FROM public.terms_held ORDER BY number"
+        "SELECT tenant_id, plan_id, timezone, currency, since FROM public.terms_held "
+        "ORDER BY number"
     ):
         if held[3] is None:
             terms[tenant_id].clear()

@@ -6,11 +6,11 @@ then an operator sweeps, retries and merges. In the end all rows are judged at o
 
 from __future__ import annotations
 
+import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
 
@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from campaigns.histories import WIDTH, History, Transaction, housekeeping
-from campaigns.judge import APPLICATION, Judge, Key, Verdict, summarize
+from campaigns.judge import APPLICATION, Judge, Verdict, summarize
 from campaigns.load import CounterExample
 from pyapi.deploy import migrate
 from pyapi.embedded import Server
@@ -35,6 +35,63 @@ SETTINGS = {
     "max_wal_size": "1GB",
 }
 OPERATOR = "the operator"
+
+
+def prepare(server: Server) -> None:
+    """Start the server; its first database is the template of all others."""
+    migrate(server.start().conninfo())
+
+
+def campaign(
+    server: Server,
+    seed: int,
+    histories: int,
+    on_batch: Callable[[int], None] = lambda played: None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Counter[str]:
+    """Play so many histories on a prepared server, on all processors.
+
+    Batch k is of seed + k. Raises CounterExample, which names the seed again.
+    """
+    figures: Counter[str] = Counter()
+    batches = (
+        (seed + number, min(BATCH, histories - first))
+        for number, first in enumerate(range(0, histories, BATCH))
+    )
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        playing: set[Future[Counter[str]]] = set()
+        while True:
+            while len(playing) < (os.cpu_count() or 1) and not is_over():
+                if (batch := next(batches, None)) is None:
+                    break
+                playing.add(pool.submit(play_in_clone, server.conninfo("postgres"), *batch))
+            if not playing:
+                return figures
+            done, playing = wait(playing, return_when=FIRST_COMPLETED)
+            for batch_figures in (future.result() for future in done):
+                figures += batch_figures
+                on_batch(batch_figures["histories"])
+
+
+def play_in_clone(conninfo: str, seed: int, count: int) -> Counter[str]:
+    with clone(conninfo, f"batch_{seed}") as database:
+        return play_batch(database, seed, count)
+
+
+@contextmanager
+def clone(conninfo: str, name: str) -> Iterator[str]:
+    """A database like the server's first, for as long as the context lasts; its conninfo."""
+
+    def run(statement: str) -> None:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+    run("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+    run("CREATE DATABASE {} TEMPLATE irisx")
+    try:
+        yield make_conninfo(conninfo, dbname=name)
+    finally:
+        run("DROP DATABASE {} WITH (FORCE)")
 
 
 def play_batch(conninfo: str, seed: int, count: int) -> Counter[str]:
