@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 
 from campaigns import oracle
+from campaigns.load import CounterExample
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Key = tuple[str, int]
@@ -123,6 +124,8 @@ SELECT tenant_id, day, channel, resource_type,
 RESTORED = "worth nothing, under the id of a deleted, billed row"
 RESTORED_ELSEWHERE = "that, and then worth something on another day or for another tenant"
 BY_HAND_AFTER = "recorded by hand after its row was deleted"
+BY_HAND_BESIDE = "recorded by hand while its finished row was being inserted"
+UNSEEN = "past the triggers, and not yet swept"
 
 
 @dataclass(frozen=True)
@@ -162,14 +165,28 @@ class Verdict:
 class Judge:
     """Reads the database once; judge() then compares."""
 
-    def __init__(self, db: Connection, without_rates: Iterable[int] = ()) -> None:
-        """without_rates: prices that usage may or may not have seen, for they were just coming."""
-        rates = oracle.read_rates(db)
-        terms = _read_terms(db)
+    def __init__(
+        self,
+        db: Connection,
+        limits: Container[str],
+        *,
+        unseen: Container[Key] = (),
+        is_racing: bool = False,
+    ) -> None:
+        """limits: those that may be met. unseen: rows that got past the triggers. is_racing: prices
+        of a tenant's own, and a change of its terms, were just coming when the usage did."""
+        self.limits = limits
+        self.unseen = unseen
+        rates, terms = oracle.read_rates(db), _read_terms(db)
         self.prices = [oracle.Prices(rates, terms)]
-        if late := set(without_rates):
-            earlier = [rate for rate in rates if rate.id not in late]
-            self.prices.append(oracle.Prices(earlier, terms))
+        if is_racing:
+            earlier = [rate for rate in rates if rate.tenant_id is None]
+            first = {tenant_id: held[:1] for tenant_id, held in terms.items()}
+            self.prices += [
+                oracle.Prices(earlier, terms),
+                oracle.Prices(rates, first),
+                oracle.Prices(earlier, first),
+            ]
         self.now = _one(db, "SELECT clock_timestamp()")
         self.rows: dict[Key, oracle.Usage | None] = {}
         self.there: set[Key] = set()
@@ -240,7 +257,7 @@ class Judge:
             verdict.wrong[key] = told
         elif usage is None:
             if standing and self._was_restored(key, standing):
-                verdict.known[key] = RESTORED
+                self._meet(RESTORED, key, told, verdict)
             elif standing or key in self.aside:
                 verdict.wrong[key] = told
         elif not self._is_rateable(usage, standing) or (
@@ -257,20 +274,32 @@ class Judge:
                 verdict.wrong[key] = f"{told}, costs {self._charges(usage, standing[0].at)}"
         elif rest := [entry for entry in standing if not self._is_right(usage, entry)]:
             if len(rest) == len(standing) - 1 and self._was_restored(key, rest):
-                verdict.known[key] = RESTORED_ELSEWHERE
-            elif key not in self.there and self._is_by_hand_beside(rest, len(standing)):
-                verdict.known[key] = BY_HAND_AFTER
+                self._meet(RESTORED_ELSEWHERE, key, told, verdict)
             else:
-                verdict.wrong[key] = told
-        elif key not in self.there and self._is_by_hand_beside(standing[1:], len(standing)):
-            verdict.known[key] = BY_HAND_AFTER
+                self._judge_by_hand(key, rest, len(standing), told, verdict)
+        elif not standing and key in self.unseen:
+            self._meet(UNSEEN, key, told, verdict)
+        else:
+            self._judge_by_hand(key, standing[1:], len(standing), told, verdict)
+
+    def _judge_by_hand(
+        self, key: Key, rest: list[Standing], count: int, told: str, verdict: Verdict
+    ) -> None:
+        """Billed by the row, and what else stands, if that was recorded by hand."""
+        is_by_hand = count == 2 and all(
+            entry.table is None and self._is_right_by_hand(entry) for entry in rest
+        )
+        if is_by_hand:
+            limit = BY_HAND_BESIDE if key in self.there else BY_HAND_AFTER
+            self._meet(limit, key, told, verdict)
         else:
             verdict.wrong[key] = told
 
-    def _is_by_hand_beside(self, rest: list[Standing], count: int) -> bool:
-        return count == 2 and all(
-            entry.table is None and self._is_right_by_hand(entry) for entry in rest
-        )
+    def _meet(self, limit: str, key: Key, told: str, verdict: Verdict) -> None:
+        if limit in self.limits:
+            verdict.known[key] = limit
+        else:
+            verdict.wrong[key] = f"{told}: {limit}"
 
     def _judge_resource(self, resource: Resource, verdict: Verdict) -> None:
         """What was recorded by hand and belongs to no row that deserves the like now."""
@@ -333,14 +362,62 @@ class Judge:
         )
 
 
-def summarize(verdicts: Iterable[Verdict]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for verdict in verdicts:
-        counts["rows and resources judged"] += verdict.judged
-        counts["rows that nobody can rate"] += len(verdict.waiting)
-        for limit in verdict.known.values():
-            counts[f"known limit: {limit}"] += 1
-    return counts
+Accuse = Callable[[int | None, str], CounterExample]
+"""From the id of a row or tenant, and what is wrong with it."""
+
+
+def hold_court(
+    db: Connection,
+    accuse: Accuse,
+    limits: Container[str],
+    *,
+    unseen: Container[Key] = (),
+    is_racing: bool = False,
+) -> Counter[str]:
+    """Judge all rows, ask verify(), mend what is a documented limit, and judge again; figures."""
+
+    def judge() -> tuple[Judge, Verdict]:
+        judge = Judge(db, limits, unseen=unseen, is_racing=is_racing)
+        verdict = judge.judge()
+        for key, what in verdict.wrong.items():
+            raise accuse(_id_of(key), f"{key} {what}\n{len(verdict.wrong)} like this")
+        return judge, verdict
+
+    # What waits for a price that has come since is for the operator to settle.
+    db.execute("SELECT billing.retry_unrated(1000000)")
+    before, verdict = judge()
+    waiting = {f"{table} {row_id}" for table, row_id in verdict.waiting}
+    known = {f"{table} {row_id}": (table, row_id) for table, row_id in verdict.known}
+    found = db.execute("SELECT check_name, subject, detail FROM billing.verify()").fetchall()
+    named: set[Key] = set()
+    for name, subject, detail in found:
+        row = str(subject).partition(",")[0]
+        if row in known:
+            named.add(known[row])
+        elif name != "usage is rated" or row not in waiting:
+            raise accuse(_id_in(row), f"verify(): {name}: {subject}: {detail}")
+    for key in verdict.known.keys() & before.there - named:
+        raise accuse(key[1], f"verify() does not name {key}: {verdict.known[key]}")
+
+    # Looking at a row again mends it.
+    for table, row_id in verdict.known:
+        db.execute("SELECT public.record_again(%s, %s)", [table, row_id])
+    after, mended = judge()
+    for key in mended.known.keys() & after.there:
+        raise accuse(key[1], f"{key} is not mended: {mended.known[key]}")
+    figures = Counter(f"known limit: {limit}" for limit in verdict.known.values())
+    figures["rows and resources judged"] = verdict.judged
+    figures["rows that nobody can rate"] = len(verdict.waiting)
+    return figures
+
+
+def _id_of(key: Key | Resource) -> int | None:
+    return next((part for part in key if isinstance(part, int)), None)
+
+
+def _id_in(subject: str) -> int | None:
+    digits = subject.rpartition(" ")[2]
+    return int(digits) if digits.isdigit() else None
 
 
 def _read_terms(db: Connection) -> dict[int, list[oracle.Terms]]:

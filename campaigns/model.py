@@ -18,8 +18,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from campaigns import judge
 from campaigns.histories import WIDTH, History, Transaction, housekeeping
-from campaigns.judge import APPLICATION, Judge, Verdict, summarize
+from campaigns.judge import APPLICATION, hold_court
 from campaigns.load import CounterExample
 from pyapi.deploy import migrate
 from pyapi.embedded import Server
@@ -34,6 +35,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "1GB",
 }
+LIMITS = (judge.RESTORED, judge.RESTORED_ELSEWHERE, judge.BY_HAND_AFTER)
 OPERATOR = "the operator"
 
 
@@ -159,52 +161,12 @@ def _perform(
 
 
 def _judge(connection: Connection, log: Log) -> Counter[str]:
-    # What waits for a price that has come since is for the operator to settle.
-    connection.execute("SELECT billing.retry_unrated(1000000)")
-    verdict = Judge(connection).judge()
-    _complain(verdict, log)
-    _compare_with_verify(connection, verdict, log)
-    # A documented limit is mended by looking at the row again.
-    for table, row_id in verdict.known:
-        connection.execute("SELECT record_again(%s, %s)", [table, row_id])
-    again = Judge(connection)
-    mended = again.judge()
-    _complain(mended, log)
-    for key in mended.known.keys() & again.there:
-        raise log.counter_example(_number(key), f"{key} is not mended")
-    counts = summarize([verdict])
+    counts = hold_court(
+        connection,
+        lambda row_id, what: log.counter_example(row_id and row_id // WIDTH, what),
+        LIMITS,
+    )
     counts["histories"] = log.count
     counts["transactions"] = len(log.played)
     counts["statements"] = sum(len(played.statements) for _, played in log.played)
     return counts
-
-
-def _complain(verdict: Verdict, log: Log) -> None:
-    for key, what in verdict.wrong.items():
-        raise log.counter_example(_number(key), f"{key} {what}\n{len(verdict.wrong)} like this")
-
-
-def _compare_with_verify(connection: Connection, verdict: Verdict, log: Log) -> None:
-    """verify() must name what the judge knows, and nothing else."""
-    expected = {f"{table} {row_id}" for table, row_id in verdict.waiting}
-    found = connection.execute("SELECT check_name, subject, detail FROM verify()").fetchall()
-    limits = {f"{table} {row_id}": (table, row_id) for table, row_id in verdict.known}
-    for name, subject, detail in found:
-        row = str(subject).partition(",")[0]
-        if name == "usage is rated" and row in expected:
-            continue
-        if row not in limits:
-            raise log.counter_example(_number_in(row), f"verify(): {name}: {subject}: {detail}")
-
-
-def _number(key: object) -> int:
-    assert isinstance(key, tuple)
-    for part in key:
-        if isinstance(part, int):
-            return part // WIDTH
-    raise AssertionError(key)
-
-
-def _number_in(subject: str) -> int | None:
-    digits = subject.rpartition(" ")[2]
-    return int(digits) // WIDTH if digits.isdigit() else None
