@@ -8,7 +8,9 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import click
 import psycopg
@@ -16,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from campaigns import crash, model, move_house
+from campaigns import crash, model, move_house, races
 from campaigns.load import CounterExample
-from campaigns.servers import homes
+from campaigns.servers import IN_A_HURRY, homes, migrated
 from pyapi.embedded import Server, ServerError, installed
 
 console = Console(width=None if sys.stdout.isatty() else 110)
@@ -69,6 +71,33 @@ def run_crash(pg: int | None, cycles: int, minutes: float | None, seed: int | No
 def run_model(pg: int | None, histories: int, minutes: float | None, seed: int | None) -> None:
     """Play random histories and hold what is recorded against an oracle in fractions."""
     seed = secrets.randbelow(10**6) if seed is None else seed
+    _play("histories", histories, pg, minutes, seed, partial(model.campaign, seed=seed))
+
+
+@main.command("races")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--interleavings", default=200_000, show_default=True, help="How many.")
+@click.option("--first", default=0, show_default=True, help="Begin with this one of the seed's.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_races(
+    pg: int | None, interleavings: int, first: int, minutes: float | None, seed: int | None
+) -> None:
+    """Play short transactions side by side, every pair in every order, then more at random."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    play = partial(races.campaign, seed=seed, first=first)
+    _play("interleavings", interleavings, pg, minutes, seed, play)
+
+
+def _play(
+    what: str,
+    count: int,
+    pg: int | None,
+    minutes: float | None,
+    seed: int,
+    play: Callable[..., Counter[str]],
+) -> None:
+    """Let a campaign play so many, and print its figures."""
     begin = time.monotonic()
 
     def is_over() -> bool:
@@ -76,20 +105,16 @@ def run_model(pg: int | None, histories: int, minutes: float | None, seed: int |
 
     columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
-        server = Server(folder / "model", pg, **model.SETTINGS)
-        bar = progress.add_task("histories", total=histories)
+        server = Server(folder / "play", pg, **IN_A_HURRY)
+        bar = progress.add_task(what, total=count)
         try:
-            model.prepare(server)
-            version = _version(server)
-            figures = model.campaign(
-                server, seed, histories, lambda played: progress.advance(bar, played), is_over
-            )
+            version = _version(migrated(server))
+            figures = play(server, count=count, on_played=partial(progress.advance, bar),
+                           is_over=is_over)  # fmt: skip
         except (CounterExample, ServerError) as error:
-            raise click.ClickException(f"{error}\n(seed {seed})") from error
-    pace = figures["histories"] / (time.monotonic() - begin)
-    console.print(
-        f"seed {seed}, PostgreSQL {version}, {_took(begin)}, {pace:.0f} histories a second"
-    )
+            raise click.ClickException(str(error)) from error
+    pace = figures[what] / (time.monotonic() - begin)
+    console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}, {pace:.0f} a second")
     console.print(_table_of(figures))
 
 

@@ -171,12 +171,15 @@ class Judge:
         limits: Container[str],
         *,
         unseen: Container[Key] = (),
+        inserted: Container[Key] = (),
         is_racing: bool = False,
     ) -> None:
-        """limits: those that may be met. unseen: rows that got past the triggers. is_racing: prices
-        of a tenant's own, and a change of its terms, were just coming when the usage did."""
+        """limits: those that may be met. unseen: rows that got past the triggers. inserted: rows
+        that were inserted while others were at work. is_racing: prices of a tenant's own, and a
+        change of its terms, were just coming when the usage did."""
         self.limits = limits
         self.unseen = unseen
+        self.inserted = inserted
         rates, terms = oracle.read_rates(db), _read_terms(db)
         self.prices = [oracle.Prices(rates, terms)]
         if is_racing:
@@ -269,6 +272,9 @@ class Judge:
                 verdict.wrong[key] = f"{told}, set aside: {key in self.aside}"
         elif key in self.aside:
             verdict.wrong[key] = f"{told}, but is set aside"
+        elif key in self.unseen and all(map(self._is_right_by_hand, standing)):
+            if not standing or not self._is_right(usage, standing[0]):
+                self._meet(UNSEEN, key, told, verdict)
         elif len(standing) == 1:
             if not self._is_right(usage, standing[0]):
                 verdict.wrong[key] = f"{told}, costs {self._charges(usage, standing[0].at)}"
@@ -277,8 +283,6 @@ class Judge:
                 self._meet(RESTORED_ELSEWHERE, key, told, verdict)
             else:
                 self._judge_by_hand(key, rest, len(standing), told, verdict)
-        elif not standing and key in self.unseen:
-            self._meet(UNSEEN, key, told, verdict)
         else:
             self._judge_by_hand(key, standing[1:], len(standing), told, verdict)
 
@@ -289,9 +293,10 @@ class Judge:
         is_by_hand = count == 2 and all(
             entry.table is None and self._is_right_by_hand(entry) for entry in rest
         )
-        if is_by_hand:
-            limit = BY_HAND_BESIDE if key in self.there else BY_HAND_AFTER
-            self._meet(limit, key, told, verdict)
+        if is_by_hand and key in self.inserted:
+            self._meet(BY_HAND_BESIDE, key, told, verdict)
+        elif is_by_hand and key not in self.there:
+            self._meet(BY_HAND_AFTER, key, told, verdict)
         else:
             verdict.wrong[key] = told
 
@@ -372,12 +377,13 @@ def hold_court(
     limits: Container[str],
     *,
     unseen: Container[Key] = (),
+    inserted: Container[Key] = (),
     is_racing: bool = False,
 ) -> Counter[str]:
     """Judge all rows, ask verify(), mend what is a documented limit, and judge again; figures."""
 
     def judge() -> tuple[Judge, Verdict]:
-        judge = Judge(db, limits, unseen=unseen, is_racing=is_racing)
+        judge = Judge(db, limits, unseen=unseen, inserted=inserted, is_racing=is_racing)
         verdict = judge.judge()
         for key, what in verdict.wrong.items():
             raise accuse(_id_of(key), f"{key} {what}\n{len(verdict.wrong)} like this")

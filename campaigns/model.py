@@ -6,49 +6,32 @@ then an operator sweeps, retries and merges. In the end all rows are judged at o
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from campaigns import judge
 from campaigns.histories import WIDTH, History, Transaction, housekeeping
 from campaigns.judge import APPLICATION, hold_court
 from campaigns.load import CounterExample
-from pyapi.deploy import migrate
+from campaigns.servers import clone, in_parallel
 from pyapi.embedded import Server
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 BATCH = 500
 """Histories that share a database, in the long form."""
-SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "256MB",
-    "max_wal_size": "1GB",
-}
 LIMITS = (judge.RESTORED, judge.RESTORED_ELSEWHERE, judge.BY_HAND_AFTER)
 OPERATOR = "the operator"
-
-
-def prepare(server: Server) -> None:
-    """Start the server; its first database is the template of all others."""
-    migrate(server.start().conninfo())
 
 
 def campaign(
     server: Server,
     seed: int,
-    histories: int,
-    on_batch: Callable[[int], None] = lambda played: None,
+    count: int,
+    on_played: Callable[[int], None] = lambda played: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Counter[str]:
     """Play so many histories on a prepared server, on all processors.
@@ -57,43 +40,18 @@ def campaign(
     """
     figures: Counter[str] = Counter()
     batches = (
-        (seed + number, min(BATCH, histories - first))
-        for number, first in enumerate(range(0, histories, BATCH))
+        (server.conninfo("postgres"), seed + number, min(BATCH, count - first))
+        for number, first in enumerate(range(0, count, BATCH))
     )
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        playing: set[Future[Counter[str]]] = set()
-        while True:
-            while len(playing) < (os.cpu_count() or 1) and not is_over():
-                if (batch := next(batches, None)) is None:
-                    break
-                playing.add(pool.submit(play_in_clone, server.conninfo("postgres"), *batch))
-            if not playing:
-                return figures
-            done, playing = wait(playing, return_when=FIRST_COMPLETED)
-            for batch_figures in (future.result() for future in done):
-                figures += batch_figures
-                on_batch(batch_figures["histories"])
+    for batch in in_parallel(play_in_clone, batches, is_over):
+        figures += batch
+        on_played(batch["histories"])
+    return figures
 
 
 def play_in_clone(conninfo: str, seed: int, count: int) -> Counter[str]:
     with clone(conninfo, f"batch_{seed}") as database:
         return play_batch(database, seed, count)
-
-
-@contextmanager
-def clone(conninfo: str, name: str) -> Iterator[str]:
-    """A database like the server's first, for as long as the context lasts; its conninfo."""
-
-    def run(statement: str) -> None:
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-
-    run("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-    run("CREATE DATABASE {} TEMPLATE irisx")
-    try:
-        yield make_conninfo(conninfo, dbname=name)
-    finally:
-        run("DROP DATABASE {} WITH (FORCE)")
 
 
 def play_batch(conninfo: str, seed: int, count: int) -> Counter[str]:

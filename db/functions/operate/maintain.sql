@@ -16,7 +16,8 @@ BEGIN
     RETURN NEXT;
 
     -- Last, for attaching a partition holds a lock that readers of all months wait for until this ends.
-    -- Where somebody has the table for longer, it is for the next round, and the rest of this one counts.
+    -- Where somebody has the table for longer, or usage came that an old snapshot does not see, it is for the next round,
+    -- and the rest of this one counts.
     task := 'partitions made';
     BEGIN
         SELECT count(*)
@@ -28,7 +29,7 @@ BEGIN
         ) AS month
         WHERE billing.ensure_partition(month::date);
     EXCEPTION
-        WHEN lock_not_available THEN
+        WHEN lock_not_available OR check_violation THEN
             done := 0;
     END;
     RETURN NEXT;
@@ -47,7 +48,7 @@ BEGIN
         ) AS late
         WHERE billing.ensure_partition(late.month::date);
     EXCEPTION
-        WHEN lock_not_available THEN
+        WHEN lock_not_available OR check_violation THEN
             done := 0;
     END;
     RETURN NEXT;
