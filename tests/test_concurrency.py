@@ -511,6 +511,30 @@ def test_the_first_price_of_a_card_beside_a_tenant_that_changes(
     assert_sound(db)
 
 
+@pytest.mark.parametrize("isolation", OLD_SNAPSHOT)
+@pytest.mark.parametrize("card", ["plan", "tenant"])
+def test_a_tenant_that_changes_in_an_old_snapshot_pays_the_price_it_does_not_see(
+    db: Connection, connect: Callable[..., Connection], card: str, isolation: IsolationLevel
+) -> None:
+    """Found by the races campaign: the first price of a card was forgotten for who, having usage
+    already, joined those who may use it in a snapshot that was older than the price."""
+    add_call(db, status="completed")
+    stale = connect(isolation)
+    stale.execute("SELECT count(*) FROM calls").fetchone()
+    db.execute(
+        f"""
+        INSERT INTO billing.pricing_rates ({card}_id, channel, resource_type, unit_price,
+            effective_from)
+        VALUES ({3 if card == "plan" else 1}, 'voice', 'minute', 3, '2026-01-01')
+        """.encode()
+    )
+    stale.execute("UPDATE tenants SET plan_id = 3 WHERE id = 1")
+    stale.commit()
+    quote = "SELECT total_cost FROM billing.quote(1, 'voice', 'minute', 1)"
+    assert db.execute(quote).fetchone() == (3,)
+    assert_sound(db)
+
+
 def test_a_price_change_and_usage_beside_it(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:
