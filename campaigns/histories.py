@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -36,6 +36,40 @@ STATUSES = {
     "messages": ("'queued'", "'sent'", "'delivered'", "'read'", "'clicked'", "'failed'"),
 }
 SIDS = {"calls": "call_sid", "messages": "message_sid"}
+
+
+PARTITIONED = """
+SELECT billing.unmeter_table('public.calls');
+ALTER TABLE public.calls RENAME TO calls_in_one;
+CREATE TABLE public.calls (LIKE public.calls_in_one INCLUDING DEFAULTS INCLUDING IDENTITY)
+    PARTITION BY LIST (direction);
+CREATE TABLE public.calls_outbound PARTITION OF public.calls FOR VALUES IN ('outbound');
+CREATE TABLE public.calls_other PARTITION OF public.calls DEFAULT;
+CREATE INDEX ON public.calls (id);
+DROP TABLE public.calls_in_one;
+SELECT billing.meter_table('public.calls', 'billing.measure_call', 'call_sid');
+"""
+"""Calls in partitions, between which they move."""
+INTERFERING = """
+CREATE FUNCTION public.settle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.calls SET billable_seconds = 30, answered_at = '2026-02-28 23:30+00'
+     WHERE id = NEW.id AND billable_seconds IS NULL AND id % 3 = 1;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER settle AFTER INSERT OR UPDATE OF status ON public.calls
+    FOR EACH ROW WHEN (NEW.status = 'completed') EXECUTE FUNCTION public.settle();
+CREATE FUNCTION public.answer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status = 'no-answer' AND NEW.duration_seconds > 60 THEN
+        NEW.status := 'completed';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER answer BEFORE INSERT OR UPDATE ON public.calls
+    FOR EACH ROW EXECUTE FUNCTION public.answer();
+"""
+"""Triggers of the application's own, which change a row before and after we have seen it."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +110,10 @@ class Transaction:
 class History:
     """The transactions of a few rows of two tenants, and of a third that comes late."""
 
-    def __init__(self, rng: random.Random, number: int) -> None:
+    def __init__(self, rng: random.Random, number: int, *, is_partitioned: bool = False) -> None:
+        """is_partitioned: calls has no unique id to conflict on."""
         self.rng = rng
+        self.is_partitioned = is_partitioned
         self.base = number * WIDTH
         self.tenants = (self.base + 1, self.base + 2)
         self.late = self.base + 3
@@ -225,33 +261,46 @@ class History:
     def _hand_sid(self, table: str) -> str:
         return f"{self.base}-hand-{table}"
 
-    def insert(self, on_conflict: bool = False) -> list[Statement]:
+    def insert(self) -> list[Statement]:
         table, row_id = self._pick()
-        given = self._new_row(table, row_id)
-        changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in given if name != "id")
-        action = f"UPDATE SET {changes}" if on_conflict else "NOTHING"
-        return [f"{insertion(table, given)} ON CONFLICT (id) DO {action}"]
+        return [self._put(table, self._new_row(table, row_id))]
 
     def upsert(self) -> list[Statement]:
-        return self.insert(on_conflict=True)
+        table, row_id = self._pick()
+        given = self._new_row(table, row_id)
+        return [self._put(table, given, changed=[name for name in given if name != "id"])]
 
     def insert_many(self) -> list[Statement]:
-        """One statement, rows that are there and rows that are not; not those recorded by hand."""
+        """Rows that are there and rows that are not; not those recorded by hand."""
         table = self.rng.choice(("calls", "calls", "messages"))
-        ids = [row_id for row_id in self.ids[table] if (table, row_id) not in self.by_hand]
         names = ("tenant_id", "status", *(
             ("to_number", "initiated_at", "duration_seconds")
             if table == "calls" else ("channel", "to_address", "sent_at")
         ))  # fmt: skip
-        rows = ", ".join(
-            f"({row_id}, {', '.join(self._value_in_bulk(table, name) for name in names)})"
-            for row_id in ids
-        )
-        action = self.rng.choice(("NOTHING", "UPDATE SET status = EXCLUDED.status"))
-        return [
-            f"INSERT INTO {table} (id, {', '.join(names)}) VALUES {rows} "
-            f"ON CONFLICT (id) DO {action}"
+        rows = [
+            {"id": str(row_id)} | {name: self._value_in_bulk(table, name) for name in names}
+            for row_id in self.ids[table]
+            if (table, row_id) not in self.by_hand
         ]
+        changed = self.rng.choice(((), ("status",)))
+        if table == "calls" and self.is_partitioned:
+            return [self._put(table, row, changed) for row in rows]
+        values = ", ".join(f"({', '.join(row.values())})" for row in rows)
+        return [
+            f"INSERT INTO {table} (id, {', '.join(names)}) VALUES {values} {_on_conflict(changed)}"
+        ]
+
+    def _put(self, table: str, given: dict[str, str], changed: Sequence[str] = ()) -> str:
+        """Insert a row unless it is there, or change it then."""
+        if table == "messages" or not self.is_partitioned:
+            return f"{insertion(table, given)} {_on_conflict(changed)}"
+        changes = ", ".join(f"{name} = {given[name]}" for name in changed)
+        return f"""
+            MERGE INTO {table} AS c USING (SELECT) AS nothing ON c.id = {given["id"]}
+             WHEN MATCHED THEN {f"UPDATE SET {changes}" if changed else "DO NOTHING"}
+             WHEN NOT MATCHED THEN
+                  INSERT ({", ".join(given)}) VALUES ({", ".join(given.values())})
+            """
 
     def copy(self) -> list[Statement]:
         """Rows of a switch's file, under new ids."""
@@ -398,6 +447,11 @@ class History:
 
     def add_late_tenant(self) -> list[Statement]:
         return [self._add_tenant(self.late)]
+
+
+def _on_conflict(changed: Sequence[str]) -> str:
+    changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in changed)
+    return f"ON CONFLICT (id) DO {f'UPDATE SET {changes}' if changed else 'NOTHING'}"
 
 
 def insertion(table: str, given: dict[str, str]) -> str:

@@ -290,9 +290,7 @@ class Judge:
         self, key: Key, rest: list[Standing], count: int, told: str, verdict: Verdict
     ) -> None:
         """Billed by the row, and what else stands, if that was recorded by hand."""
-        is_by_hand = count == 2 and all(
-            entry.table is None and self._is_right_by_hand(entry) for entry in rest
-        )
+        is_by_hand = count == 2 and all(map(self._is_right_by_hand, rest))
         if is_by_hand and key in self.inserted:
             self._meet(BY_HAND_BESIDE, key, told, verdict)
         elif is_by_hand and key not in self.there:
@@ -356,7 +354,7 @@ class Judge:
 
     def _is_right_by_hand(self, entry: Standing) -> bool:
         at = self.by_hand.get(entry.resource, {}).get(entry.amount)
-        if at is None or at != entry.at:
+        if entry.table is not None or at is None or at != entry.at:
             return False
         usage = oracle.Usage(*entry.resource, entry.amount, None, at)
         return any(

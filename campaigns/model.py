@@ -13,7 +13,14 @@ from collections.abc import Callable
 import psycopg
 
 from campaigns import judge
-from campaigns.histories import WIDTH, History, Transaction, housekeeping
+from campaigns.histories import (
+    INTERFERING,
+    PARTITIONED,
+    WIDTH,
+    History,
+    Transaction,
+    housekeeping,
+)
 from campaigns.judge import APPLICATION, hold_court
 from campaigns.load import CounterExample
 from campaigns.servers import clone, in_parallel
@@ -23,6 +30,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 BATCH = 500
 """Histories that share a database, in the long form."""
+VARIANTS = ((False, False), (False, False), (True, False), (False, True), (True, True))
+"""By seed: whether calls is partitioned, and whether triggers of the application change calls."""
 LIMITS = (judge.RESTORED, judge.RESTORED_ELSEWHERE, judge.BY_HAND_AFTER)
 OPERATOR = "the operator"
 
@@ -62,6 +71,11 @@ def play_batch(conninfo: str, seed: int, count: int) -> Counter[str]:
     options = "-c search_path=billing,public"
     with psycopg.connect(conninfo, autocommit=True, options=options) as connection:
         connection.prepare_threshold = None
+        is_partitioned, is_interfered_with = VARIANTS[seed % len(VARIANTS)]
+        if is_partitioned:
+            connection.execute(PARTITIONED.encode())
+        if is_interfered_with:
+            connection.execute(INTERFERING.encode())
         connection.execute(APPLICATION.encode())
         log = Log(seed, count)
         _play(connection, seed, count, log)
@@ -94,7 +108,11 @@ class Log:
 def _play(connection: Connection, seed: int, count: int, log: Log) -> None:
     rng = random.Random(f"{seed} operator")
     playing = {
-        number: History(random.Random(f"{seed} {number}"), number).transactions()
+        number: History(
+            random.Random(f"{seed} {number}"),
+            number,
+            is_partitioned=VARIANTS[seed % len(VARIANTS)][0],
+        ).transactions()
         for number in range(1, count + 1)
     }
     while playing:
