@@ -34,7 +34,7 @@ MOST = 10**9
 ATTEMPTS = 10
 """Two that are let go at one time race for what is next: how often to see what can come of it."""
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
-SERIALIZATION, UNIQUE, OVERLAP = "40001", "23505", "23P01"
+SERIALIZATION, DEADLOCK, UNIQUE, OVERLAP = "40001", "40P01", "23505", "23P01"
 LIMITS = (
     judge.RESTORED,
     judge.RESTORED_ELSEWHERE,
@@ -109,6 +109,7 @@ RECORDING_ACTS = {
     "reconcile": "SELECT reconcile('2026-01-01', '2026-12-31')",
 }
 """What may record the same row: two recordings of a row are a conflict, with every right."""
+BY_HAND_ACTS = {"record by hand", "record by hand otherwise"}
 SWEEPS = ("retry", "backfill", "reconcile", "merge", "maintain")
 """They work on all rows, and so are transactions of their own."""
 WITHOUT_BILLING = {
@@ -490,6 +491,10 @@ def _reason_to_fail(interleaving: Interleaving, script: Script, outcome: Outcome
     others = {act for other in interleaving.scripts if other is not script for act in other.acts}
     if sqlstate.startswith("UB") or (sqlstate == OVERLAP and "another price" in acts):
         return "refused by billing, with a reason"
+    if sqlstate == DEADLOCK and any(
+        len(other.acts) > 1 and set(other.acts) & BY_HAND_ACTS for other in interleaving.scripts
+    ):
+        return "deadlocks of who records by hand and then wants another's row"
     if script.level == "READ COMMITTED":
         return None
     if sqlstate == UNIQUE and acts & RECORDING_ACTS.keys():
