@@ -62,7 +62,7 @@ BROKEN = {
         ("insert", "record by hand", "absent"),
     ),
     "the trigger takes a lock that all share": (
-        "price_usage",
+        "record_first_charge",
         "BEGIN\n",
         "BEGIN PERFORM pg_advisory_xact_lock(1);\n",
         ("complete", "complete another call", "ringing"),
