@@ -446,7 +446,7 @@ def _compare(
         zip(interleaving.scripts, with_billing, without, strict=True)
     ):
         figures[f"transactions, {script.level}"] += 1
-        if ours.sqlstate == theirs.sqlstate:
+        if ours.sqlstate == theirs.sqlstate or None not in (ours.sqlstate, theirs.sqlstate):
             figures["failed, as without billing"] += ours.sqlstate is not None
         elif ours.sqlstate is None:
             has_changed = True
