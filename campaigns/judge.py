@@ -261,6 +261,8 @@ class Judge:
         elif usage is None:
             if standing and self._was_restored(key, standing):
                 self._meet(RESTORED, key, told, verdict)
+            elif key in self.aside and key in self.deleted and key not in self.there:
+                verdict.waiting.add(key)  # For one that had its id before, and was never rated.
             elif standing or key in self.aside:
                 verdict.wrong[key] = told
         elif not self._is_rateable(usage, standing) or (
