@@ -514,6 +514,8 @@ def _reason_to_fail(interleaving: Interleaving, script: Script, outcome: Outcome
         return "to be mended: 40001, its entry of unrated_usage was retried or announced since"
     if not acts <= APPLICATION_ACTS.keys():
         return "serialization failures: of those who record by hand, sweep or enter prices"
+    if "maintain" in others:
+        return "serialization failures: maintain() moved the month out of the default partition"
     if "another plan" in acts and "another price" in others:
         return "serialization failures: a plan and a price of one tenant side by side"
     if "delete" in others and acts & {"insert", "upsert"}:
