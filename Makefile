@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-crash test-move test-credit check bench bench-scale migrate psql stop reset
+.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,12 @@ test-money: install ## price ten million random cases like an oracle in fraction
 
 test-crash: install ## kill a server at work a thousand times and miss nothing (ARGS="--seed 7 --cycles 25" to do it again)
 	@$(BIN)/python -m campaigns crash $(ARGS)
+
+test-model: install ## play a million random histories like an oracle in fractions (ARGS="--seed 7 --histories 500" to do it again)
+	@$(BIN)/python -m campaigns model $(ARGS)
+
+test-races: install ## every interleaving of short transactions on the same rows, then random ones (ARGS="--seed 7")
+	@$(BIN)/python -m campaigns races $(ARGS)
 
 test-move: install ## move a database every way there is, between every PostgreSQL found, and bill on
 	@$(BIN)/python -m campaigns move $(ARGS)

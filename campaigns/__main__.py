@@ -1,4 +1,4 @@
-"""`python -m campaigns crash`, `move` and `credit`: the long forms, with figures."""
+"""`python -m campaigns crash`, `move`, `model`, `races`, `credit`: the long forms, with figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import secrets
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import click
 import psycopg
@@ -15,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from campaigns import crash, credit, move_house
+from campaigns import crash, credit, model, move_house, races
 from campaigns.load import CounterExample
-from campaigns.servers import homes
+from campaigns.servers import IN_A_HURRY, homes, migrated
 from pyapi.deploy import migrate
 from pyapi.embedded import Server, ServerError, installed
 
@@ -49,20 +52,71 @@ def run_crash(pg: int | None, cycles: int, minutes: float | None, seed: int | No
         bar = progress.add_task("crashes", total=cycles)
         try:
             crash.prepare(server)
-            with psycopg.connect(server.conninfo()) as connection:
-                version = connection.info.parameter_status("server_version")
+            version = _version(server)
             figures = crash.campaign(
                 server, seed, cycles, lambda _: progress.advance(bar), is_over=is_over
             )
         except (CounterExample, ServerError) as error:
             raise click.ClickException(f"{error}\n(seed {seed})") from error
     console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}")
-    table = Table("what", "how many", box=None)
-    table.columns[1].justify = "right"
-    for name, count in sorted(figures.counts.items()):
-        table.add_row(name, f"{count:,}")
+    table = _table_of(figures.counts)
     table.add_row("slowest recovery, s", f"{figures.slowest_recovery:.1f}")
     console.print(table)
+
+
+@main.command("model")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--histories", default=1_000_000, show_default=True, help="How many histories.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_model(pg: int | None, histories: int, minutes: float | None, seed: int | None) -> None:
+    """Play random histories and hold what is recorded against an oracle in fractions."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    _play("histories", histories, pg, minutes, seed, partial(model.campaign, seed=seed))
+
+
+@main.command("races")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--interleavings", default=200_000, show_default=True, help="How many.")
+@click.option("--first", default=0, show_default=True, help="Begin with this one of the seed's.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_races(
+    pg: int | None, interleavings: int, first: int, minutes: float | None, seed: int | None
+) -> None:
+    """Play short transactions side by side, every pair in every order, then more at random."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    play = partial(races.campaign, seed=seed, first=first)
+    _play("interleavings", interleavings, pg, minutes, seed, play)
+
+
+def _play(
+    what: str,
+    count: int,
+    pg: int | None,
+    minutes: float | None,
+    seed: int,
+    play: Callable[..., Counter[str]],
+) -> None:
+    """Let a campaign play so many, and print its figures."""
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "play", pg, **IN_A_HURRY)
+        bar = progress.add_task(what, total=count)
+        try:
+            version = _version(migrated(server))
+            figures = play(server, count=count, on_played=partial(progress.advance, bar),
+                           is_over=is_over)  # fmt: skip
+        except (CounterExample, ServerError) as error:
+            raise click.ClickException(str(error)) from error
+    pace = figures[what] / (time.monotonic() - begin)
+    console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}, {pace:.0f} a second")
+    console.print(_table_of(figures))
 
 
 @main.command("move")
@@ -129,6 +183,19 @@ def run_credit(
     for kind in sorted({kind for done in figures for kind in done.kinds}):
         table.add_row(kind, f"{sum(done.kinds.get(kind, 0) for done in figures):,}")
     console.print(table)
+
+
+def _version(server: Server) -> str:
+    with psycopg.connect(server.conninfo()) as connection:
+        return connection.info.parameter_status("server_version") or "?"
+
+
+def _table_of(counts: Mapping[str, int]) -> Table:
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name, count in sorted(counts.items()):
+        table.add_row(name, f"{count:,}")
+    return table
 
 
 def _took(begin: float) -> str:

@@ -8,16 +8,20 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pyapi.deploy import migrate
 from pyapi.embedded import ADMIN, Server, _Account, _free_port
 
 PLACES = ("/var/tmp", "/tmp")
@@ -26,6 +30,16 @@ PLACES = ("/var/tmp", "/tmp")
 
 class NotHereError(RuntimeError):
     """Something that a step needs is not installed; the message says what."""
+
+
+IN_A_HURRY = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "256MB",
+    "max_wal_size": "1GB",
+    "deadlock_timeout": "200ms",
+}
+"""Settings of a server that is not going to be killed."""
 
 
 @contextmanager
@@ -222,3 +236,55 @@ def _run_as_server(
         text=True,
         **switch,
     )
+
+
+# Many databases, on all processors ----------------------------------------------------------------
+
+
+def migrated(server: Server) -> Server:
+    """Start the server; its first database is the template of others."""
+    migrate(server.start().conninfo())
+    return server
+
+
+@contextmanager
+def clone(conninfo: str, name: str) -> Iterator[str]:
+    """A database like the server's first, for as long as the context lasts; its conninfo."""
+
+    def run(statement: str) -> None:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+    def drop() -> None:
+        for attempt in range(100):
+            try:
+                run("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+                return
+            except psycopg.errors.InsufficientPrivilege:
+                # Autovacuum is in there, and is not ours to end.
+                if attempt == 99:
+                    raise
+                time.sleep(0.2)
+
+    drop()
+    run("CREATE DATABASE {} TEMPLATE irisx")
+    try:
+        yield make_conninfo(conninfo, dbname=name)
+    finally:
+        drop()
+
+
+def in_parallel(
+    play: Callable[..., Counter[str]], jobs: Iterator[tuple[Any, ...]], is_over: Callable[[], bool]
+) -> Iterator[Counter[str]]:
+    """The figures of each job as it ends, in processes of their own; none begins once is_over."""
+    places = os.cpu_count() or 1
+    with ProcessPoolExecutor(places, mp_context=get_context("spawn")) as pool:
+        playing: set[Future[Counter[str]]] = set()
+        while True:
+            while len(playing) < places and not is_over() and (job := next(jobs, None)) is not None:
+                playing.add(pool.submit(play, *job))
+            if not playing:
+                return
+            done, playing = wait(playing, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)

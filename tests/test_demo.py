@@ -8,11 +8,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import oracle
 import psycopg
 import pytest
 from psycopg import Connection
 
+from campaigns import oracle
 from pyapi import Client, cli, demo, demo_platform
 from pyapi.errors import UsageError
 

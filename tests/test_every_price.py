@@ -17,8 +17,9 @@ from typing import Any
 
 import charge_oracle
 import pytest
-from oracle import increments, rounded
 from psycopg import Connection
+
+from campaigns.oracle import increments, rounded
 
 SEED = int(os.environ.get("IRISX_TEST_SEED", "20251122"))
 UTC = dt.timezone.utc

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-import oracle
 from psycopg import Connection
+
+from campaigns import oracle
 
 CASES = 30_000
 

@@ -10,9 +10,10 @@ import datetime as dt
 import random
 from decimal import Decimal
 
-import oracle
 import pytest
 from psycopg import Connection
+
+from campaigns import oracle
 
 PROBES = 2_000
 TENANTS = {

@@ -18,10 +18,10 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-import oracle
 import pytest
 from psycopg import Connection
 
+from campaigns import oracle
 from pyapi.embedded import project
 
 PUBLIC = project().parent / "shared" / "fixtures" / "rate_decks"

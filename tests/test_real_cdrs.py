@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-import oracle
 import psycopg
 import pytest
 from psycopg import Connection
 
+from campaigns import oracle
 from pyapi.embedded import installed, project
 
 FIXTURES = project().parent / "shared" / "fixtures"

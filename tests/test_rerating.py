@@ -17,13 +17,13 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
-from oracle import Prices, Terms, Usage, read_rates
 from psycopg import Connection
 from test_concurrency import connect as connect
 from test_concurrency import pool as pool
 from test_concurrency import wait_until_blocked
 from test_simulate import FROM, LINE, TO, add_rate, build
 
+from campaigns.oracle import Prices, Terms, Usage, read_rates
 from pyapi import Client
 from pyapi.cli import main
 from pyapi.errors import UnknownSourceError

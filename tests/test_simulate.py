@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
-from oracle import Prices, Terms, Usage, read_rates, rounded
 from psycopg import Connection
 
+from campaigns.oracle import Prices, Terms, Usage, read_rates, rounded
 from pyapi import Client
 from pyapi.cli import main
 

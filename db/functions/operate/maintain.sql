@@ -27,7 +27,8 @@ BEGIN
     END;
     RETURN NEXT;
 
-    -- Last, for attaching a partition holds a lock that readers of all months wait for until this ends.
+    -- Late, for attaching a partition holds a lock that readers of all months wait for until this ends. Where somebody has
+    -- the table for longer, or usage came that an old snapshot does not see, it is for the next round.
     task := 'partitions made';
     BEGIN
         SELECT count(*)

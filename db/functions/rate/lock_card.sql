@@ -1,13 +1,26 @@
 -- rate: one writer at a time for a card's prices of a resource.
 CREATE OR REPLACE FUNCTION billing.lock_card(p_card bigint, p_channel text, p_resource_type text)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 AS $$
-    SELECT pg_advisory_xact_lock(
+BEGIN
+    -- Whose first price this is: who becomes one of those who may use the card meanwhile (see tenant_changed) either sees the
+    -- price or is waited for; he would never get to know the card otherwise. Before the card, for who changes a tenant and
+    -- then its prices locks them in this order.
+    IF p_card <> 0 AND NOT EXISTS (SELECT FROM billing.resolved_prices WHERE card = p_card) THEN
+        IF p_card < 0 THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended('billing.list_cards', p_card));
+        ELSE
+            PERFORM FROM public.tenants WHERE id = p_card FOR SHARE;
+        END IF;
+    END IF;
+    PERFORM pg_advisory_xact_lock(
         hashtextextended(concat_ws(' ', 'billing.resolve_prices', p_card, p_channel, p_resource_type), 0)
     );
+END;
 $$;
 
 COMMENT ON FUNCTION billing.lock_card IS
 'Waits for whoever is changing the prices of p_channel and p_resource_type on p_card (as pricing_rates.card), and holds them
-against others until the end of the transaction. Readers of prices never wait.';
+against others until the end of the transaction; for the first price of a card also those who may use it, so that they get to
+know it. Readers of prices never wait.';

@@ -11,15 +11,7 @@ BEGIN
     -- Two changes of one card at a time would each flatten without the other.
     PERFORM billing.lock_card(p_card, p_channel, p_resource_type);
 
-    -- The first price of a card puts the card on the list of those who may use it. Who becomes one of them meanwhile (see
-    -- tenant_changed) either sees the price or is waited for: he would never get to know the card otherwise.
-    IF p_card <> 0 AND NOT EXISTS (SELECT FROM billing.resolved_prices WHERE card = p_card) THEN
-        IF p_card < 0 THEN
-            PERFORM pg_advisory_xact_lock(hashtextextended('billing.list_cards', p_card));
-        ELSE
-            PERFORM FROM public.tenants WHERE id = p_card FOR SHARE;
-        END IF;
-    END IF;
+    -- The first price of a card puts the card on the list of those who may use it.
     UPDATE billing.tenant_terms
     SET cards = billing.list_cards(tenant_id, plan_id)
     WHERE (tenant_id = p_card OR plan_id = -p_card)

@@ -37,7 +37,10 @@ BEGIN
     INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards, looks_closer)
     VALUES (
         NEW.id, v_from, NEW.plan_id, COALESCE(NEW.timezone, 'UTC'), COALESCE(NEW.currency, 'USD'),
-        billing.list_cards(NEW.id, NEW.plan_id), v_looks_closer
+        -- A snapshot that is too old to see the first price of a card lists all that there may be.
+        CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN billing.list_cards(NEW.id, NEW.plan_id)
+            ELSE array_remove(ARRAY[NEW.id, -NEW.plan_id, 0], NULL) END,
+        v_looks_closer
     )
     ON CONFLICT (tenant_id, valid_from) DO UPDATE
     SET
