@@ -106,6 +106,7 @@ def test_only_record_writes_records(file: Path) -> None:
 def test_only_the_guard_catches_everything(file: Path) -> None:
     guards = {
         "record_changes",
+        "record_or_set_aside",
         "retry_row",
         "record_batch",
         "compose_row_trigger",

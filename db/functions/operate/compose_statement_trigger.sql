@@ -12,6 +12,10 @@ DECLARE
     v_first billing.measurement[];
     v_before billing.measurement[];
     v_now billing.measurement[];
+    v_ids bigint[];
+    v_state text;
+    v_message text;
+    v_context text;
 BEGIN
     BEGIN
         -- Most statements touch rows that are worth nothing, before and after: they pay for this look only.
@@ -65,67 +69,83 @@ BEGIN
                 RETURN NULL;
             END IF;
         END IF;
+
+        -- A trigger of the application's own changed rows within this statement, and what they came to be worth then is
+        -- recorded already: the transition tables are out of date, the rows themselves are not.
+        IF pg_trigger_depth() > 1 THEN
+            PERFORM set_config('billing.is_nested', 'on', true);
+        END IF;
+        IF current_setting('billing.is_nested', true) = 'on' THEN
+            SELECT array_agg(m)
+            INTO v_now
+            FROM %3$s AS r
+            CROSS JOIN LATERAL %2$s AS m
+            WHERE r.id = ANY (ARRAY(SELECT t.source_id FROM unnest(v_now || v_before) AS t));
+            PERFORM billing.record_changes(%1$L, NULL, v_before, v_now);
+            RETURN NULL;
+        END IF;
+
+        IF TG_OP = 'INSERT' THEN
+            PERFORM billing.record_inserted(%1$L, v_now);
+            RETURN NULL;
+        ELSIF v_before IS NULL THEN
+            PERFORM billing.record_changes(%1$L, v_now);
+            RETURN NULL;
+        END IF;
+
+        -- Some rows were worth something before: take those whose worth differs. A full join is never nested loops,
+        -- however many rows there are, and pairs a changed id with nothing on both sides.
+        SELECT
+            array_agg(n.m) FILTER (WHERE (o.m).source_id IS NULL),
+            array_agg(o.m) FILTER (WHERE (o.m).source_id IS NOT NULL)
+        INTO v_first, v_before
+        FROM (SELECT m FROM unnest(v_now) AS m) AS n
+        FULL JOIN (SELECT m FROM unnest(v_before) AS m) AS o
+            ON (o.m).source_id = (n.m).source_id
+            AND (o.m).part = (n.m).part
+        WHERE n.m IS DISTINCT FROM o.m;
+
+        IF v_before IS NULL THEN
+            v_now := NULL;
+        ELSE
+            -- All that these rows deserve now, for what a row deserves is compared as a whole.
+            v_now := ARRAY(
+                SELECT m
+                FROM unnest(v_now) AS m
+                WHERE m.source_id = ANY (ARRAY(SELECT b.source_id FROM unnest(v_before) AS b))
+            );
+        END IF;
+        IF v_first IS NOT NULL OR v_before IS NOT NULL THEN
+            PERFORM billing.record_changes(%1$L, v_first, v_before, v_now);
+        END IF;
     EXCEPTION
         WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
             RAISE;
         WHEN OTHERS THEN
-            PERFORM billing.set_rows_aside(%1$L, ARRAY(SELECT id FROM new_rows), SQLSTATE, SQLERRM);
-            RETURN NULL;
+            GET STACKED DIAGNOSTICS
+                v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
+            BEGIN
+                v_ids := ARRAY(SELECT id FROM new_rows);
+                PERFORM billing.record_or_set_aside(%1$L, v_ids, v_state, v_message, v_context);
+            EXCEPTION
+                WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+                    RAISE;
+                WHEN OTHERS THEN
+                    -- The last resort: the application's write stands, and the log says what is missing.
+                    RAISE WARNING 'usage is neither recorded nor set aside'
+                        USING ERRCODE = v_state,
+                            DETAIL = concat(
+                                cardinality(v_ids), ' rows of ', %1$L, ', ids ', (SELECT min(i) FROM unnest(v_ids) AS i),
+                                ' to ', (SELECT max(i) FROM unnest(v_ids) AS i), ': ', v_state, ', then ', SQLSTATE, '.'
+                            ),
+                            HINT = 'Run billing.reconcile for the days on which they occurred.';
+            END;
     END;
-
-    -- A trigger of the application's own changed rows within this statement, and what they came to be worth then is
-    -- recorded already: the transition tables are out of date, the rows themselves are not.
-    IF pg_trigger_depth() > 1 THEN
-        PERFORM set_config('billing.is_nested', 'on', true);
-    END IF;
-    IF current_setting('billing.is_nested', true) = 'on' THEN
-        SELECT array_agg(m)
-        INTO v_now
-        FROM %3$s AS r
-        CROSS JOIN LATERAL %2$s AS m
-        WHERE r.id = ANY (ARRAY(SELECT t.source_id FROM unnest(v_now || v_before) AS t));
-        PERFORM billing.record_changes(%1$L, NULL, v_before, v_now);
-        RETURN NULL;
-    END IF;
-
-    IF TG_OP = 'INSERT' THEN
-        PERFORM billing.record_inserted(%1$L, v_now);
-        RETURN NULL;
-    ELSIF v_before IS NULL THEN
-        PERFORM billing.record_changes(%1$L, v_now);
-        RETURN NULL;
-    END IF;
-
-    -- Some rows were worth something before: take those whose worth differs. A full join is never nested loops,
-    -- however many rows there are, and pairs a changed id with nothing on both sides.
-    SELECT
-        array_agg(n.m) FILTER (WHERE (o.m).source_id IS NULL),
-        array_agg(o.m) FILTER (WHERE (o.m).source_id IS NOT NULL)
-    INTO v_first, v_before
-    FROM (SELECT m FROM unnest(v_now) AS m) AS n
-    FULL JOIN (SELECT m FROM unnest(v_before) AS m) AS o
-        ON (o.m).source_id = (n.m).source_id
-        AND (o.m).part = (n.m).part
-    WHERE n.m IS DISTINCT FROM o.m;
-
-    IF v_before IS NULL THEN
-        v_now := NULL;
-    ELSE
-        -- All that these rows deserve now, for what a row deserves is compared as a whole.
-        v_now := ARRAY(
-            SELECT m
-            FROM unnest(v_now) AS m
-            WHERE m.source_id = ANY (ARRAY(SELECT b.source_id FROM unnest(v_before) AS b))
-        );
-    END IF;
-    IF v_first IS NOT NULL OR v_before IS NOT NULL THEN
-        PERFORM billing.record_changes(%1$L, v_first, v_before, v_now);
-    END IF;
     RETURN NULL;
 END;
 $body$, p_source_table, p_measure_call, billing.qualify_source(p_source_table));
 $$;
 
 COMMENT ON FUNCTION billing.compose_statement_trigger IS
-'The text of a statement trigger that gathers what the rows of a statement came to be worth and records it. A row that
-cannot even be measured is set aside.';
+'The text of a statement trigger that gathers what the rows of a statement came to be worth and records it, all of it
+within its guard: what fails is done row by row and set aside, and where not even that is possible, a WARNING says so.';

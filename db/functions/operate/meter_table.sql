@@ -33,7 +33,9 @@ BEGIN
     EXECUTE format(
         'CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
         -- Every plan of ours is a few index probes, whatever the values: planning it anew would cost more than it.
-        'SET search_path = pg_catalog, billing, pg_temp SET plan_cache_mode = force_generic_plan AS %L',
+        'SET search_path = pg_catalog, billing, pg_temp SET plan_cache_mode = force_generic_plan '
+        -- No lock that somebody holds on our tables keeps the application waiting longer; it is set aside then.
+        'SET lock_timeout = ''2s'' AS %L',
         v_function, v_body
     );
     EXECUTE format('REVOKE EXECUTE ON FUNCTION %s() FROM PUBLIC', v_function);

@@ -7,6 +7,7 @@ DECLARE
     v_count integer := cardinality(p_source_ids);
     v_state text;
     v_message text;
+    v_context text;
 BEGIN
     IF v_count > 1000 THEN
         RETURN billing.record_batch(p_source_table, p_source_ids[:v_count / 2])
@@ -26,8 +27,9 @@ EXCEPTION
             RETURN billing.record_batch(p_source_table, p_source_ids[:v_count / 2])
                 + billing.record_batch(p_source_table, p_source_ids[v_count / 2 + 1:]);
         END IF;
-        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-        PERFORM billing.set_rows_aside(p_source_table, p_source_ids, v_state, v_message);
+        GET STACKED DIAGNOSTICS
+            v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
+        PERFORM billing.record_or_set_aside(p_source_table, p_source_ids, v_state, v_message, v_context);
         RETURN 0;
 END;
 $$;

@@ -23,7 +23,8 @@ EXCEPTION
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
         UPDATE billing.unrated_usage
-        SET attempts = attempts + 1, last_tried_at = clock_timestamp(), sqlstate = v_state, reason = v_message
+        SET attempts = attempts + 1, last_tried_at = clock_timestamp(), sqlstate = v_state,
+            reason = billing.hide_values(v_state, v_message)
         WHERE source_table = p_source_table
             AND source_id = p_source_id
             AND resolved_at IS NULL;

@@ -24,7 +24,7 @@ BEGIN
         END IF;
         RETURN;
     EXCEPTION
-        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+        WHEN serialization_failure OR deadlock_detected OR lock_not_available OR data_corrupted OR index_corrupted THEN
             RAISE;
         WHEN OTHERS THEN
             NULL;
@@ -35,7 +35,7 @@ BEGIN
         PERFORM billing.record_differences(p_source_table, p_before, p_first || p_now);
         RETURN;
     EXCEPTION
-        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+        WHEN serialization_failure OR deadlock_detected OR lock_not_available OR data_corrupted OR index_corrupted THEN
             RAISE;
         WHEN OTHERS THEN
             NULL;
@@ -51,7 +51,7 @@ BEGIN
                 ARRAY(SELECT m FROM unnest(p_before) AS m WHERE m.source_id = v_id)
             );
         EXCEPTION
-            WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+            WHEN serialization_failure OR deadlock_detected OR lock_not_available OR data_corrupted OR index_corrupted THEN
                 RAISE;
             WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS
@@ -65,7 +65,7 @@ BEGIN
                 PERFORM billing.set_aside(
                     p_source_table, v_id, NULL::smallint,
                     (SELECT m.tenant_id FROM unnest(p_first || p_now || p_before) AS m WHERE m.source_id = v_id LIMIT 1),
-                    v_state, v_message, jsonb_build_object('where', v_context)
+                    v_state, v_message, billing.describe_error(v_context)
                 );
         END;
     END LOOP;
@@ -76,4 +76,5 @@ COMMENT ON FUNCTION billing.record_changes IS
 'Records what the rows of one statement came to be worth. p_first: measurements of rows that deserved nothing before;
 p_before and p_now: all that the other rows deserved before (where known) and deserve now. What cannot be recorded goes to
 unrated_usage; only serialization failures, deadlocks and corruption are passed on (and cancel and timeout, which
-PostgreSQL does not let anyone catch this way).';
+PostgreSQL does not let anyone catch this way), and a lock that was not to be had in time, which the trigger sets aside
+at once: no row waits for it again.';

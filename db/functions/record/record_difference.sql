@@ -97,7 +97,19 @@ BEGIN
 
         v_priced := NULL;
         v_priced.problem := billing.find_problem(v_deserved.quantity, v_deserved.resource_type);
-        v_occurred_at := COALESCE(v_deserved.occurred_at, v_found.occurred_at, statement_timestamp());
+        v_occurred_at := COALESCE(
+            v_deserved.occurred_at,
+            v_found.occurred_at,
+            -- What has no time of its own happened when it was first tried, not when it succeeds.
+            (
+                SELECT min(u.first_seen_at)
+                FROM billing.unrated_usage AS u
+                WHERE u.source_table = p_source_table
+                    AND u.source_id = p_source_id
+                    AND u.resolved_at IS NULL
+            ),
+            statement_timestamp()
+        );
         IF v_priced.problem IS NULL AND v_same_terms THEN
             v_priced := billing.reprice_usage(
                 v_found.rate_id, v_deserved.resource_type, v_deserved.quantity, v_occurred_at
