@@ -56,7 +56,7 @@ def _reservations(stage: Stage) -> Samples:
             script = UNAWAITED + script
         load = run_clients(bank, script, CLIENTS, stage.scale.seconds + 1)
         done = bank.number("SELECT count(*) FROM billing.reservations") - before
-        found[turn] = Sample(load.sample(stage.scale.warm_up).value)
+        found[turn] = load.sample
         bank.expect(f"SELECT {done} >= {load.done}", (True,))
         bank.expect(
             "SELECT count(*) FROM billing.verify()"

@@ -4,7 +4,7 @@ A module of measures has a list MEASURES: of what by_turns() makes of a function
 variant, or of Measure itself.
 """
 
-from bench import backfill, deadlocks, rating, reads, updates, wal
+from bench import backfill, credit, deadlocks, rating, reads, updates, wal
 
 MEASURES = [
     *updates.MEASURES,
@@ -13,4 +13,5 @@ MEASURES = [
     *deadlocks.MEASURES,
     *wal.MEASURES,
     *rating.MEASURES,
+    *credit.MEASURES,
 ]
