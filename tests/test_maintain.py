@@ -109,7 +109,7 @@ def test_a_round_is_a_line_of_json_for_programs(db: Connection, start: Start) ->
     loop = start("--every", "50ms", "-v", "-f", "json")
     assert loop.stdout
     shown = [json.loads(loop.stdout.readline()) for _ in range(3)]
-    assert all(set(line) == {"at", *DONE} for line in shown)
+    assert all({"at", *DONE} <= set(line) for line in shown)
     loop.send_signal(signal.SIGTERM)
     assert loop.wait(30) == 0
 
