@@ -285,6 +285,8 @@ class Judge:
                 self._meet(RESTORED_ELSEWHERE, key, told, verdict)
             else:
                 self._judge_by_hand(key, rest, len(standing), told, verdict)
+        elif len(standing) == 2 and any(self._was_restored(key, [entry]) for entry in standing):
+            self._meet(RESTORED_ELSEWHERE, key, told, verdict)  # Its own time may be any.
         else:
             self._judge_by_hand(key, standing[1:], len(standing), told, verdict)
 
