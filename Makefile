@@ -6,10 +6,10 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit check bench bench-scale migrate psql stop reset
+.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit test-faults test-input test-mutation check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## make .venv with everything the other targets need
 
@@ -46,6 +46,15 @@ test-move: install ## move a database every way there is, between every PostgreS
 
 test-credit: install ## compare balances with an oracle's at every instant of a million random events
 	@$(BIN)/python -m campaigns credit $(ARGS)
+
+test-faults: install ## raise every SQLSTATE at every statement of the trigger (ARGS="--seed 7 --minutes 5")
+	@$(BIN)/python -m campaigns faults $(ARGS)
+
+test-input: install ## a million hostile values through every door (ARGS="--seed 7 --values 100000")
+	@$(BIN)/python -m campaigns input $(ARGS)
+
+test-mutation: install ## break the record path, one thing at a time, and see who notices (ARGS="--sample 100")
+	@$(BIN)/python -m campaigns mutation $(ARGS)
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

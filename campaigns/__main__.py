@@ -1,4 +1,4 @@
-"""`python -m campaigns crash`, `move`, `model`, `races`, `credit`: the long forms, with figures."""
+"""`python -m campaigns` and the name of one: the long forms, with figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from campaigns import crash, credit, model, move_house, races
+from campaigns import (
+    bad_input,
+    crash,
+    credit,
+    faults,
+    model,
+    move_house,
+    mutation,
+    races,
+)
 from campaigns.load import CounterExample
 from campaigns.servers import IN_A_HURRY, homes, migrated
 from pyapi.deploy import migrate
@@ -196,6 +205,149 @@ def _table_of(counts: Mapping[str, int]) -> Table:
     for name, count in sorted(counts.items()):
         table.add_row(name, f"{count:,}")
     return table
+
+
+@main.command("faults")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--cases", type=int, help="Stop after so many; by default all that are planned.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_faults(pg: int | None, cases: int | None, minutes: float | None, seed: int | None) -> None:
+    """Raise every SQLSTATE at every statement of the trigger, and lose nothing."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Failing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "faults", pg, fsync="off", full_page_writes="off").start()
+        migrate(server.conninfo())
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            version = connection.info.parameter_status("server_version")
+            try:
+                at_work = faults.Faults(connection, faults.prepare(connection))
+                plan = at_work.plan(random.Random(seed))[:cases]
+                bar = progress.add_task("faults", total=len(plan))
+                faults.campaign(at_work, plan, lambda: progress.advance(bar), is_over)
+            except CounterExample as error:
+                raise click.ClickException(f"{error}\n(seed {seed})") from error
+    console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}")
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    figures = at_work.figures
+    for name, count in sorted(figures.counts.items()):
+        table.add_row(name, f"{count:,}")
+    table.add_row("sites raised at", f"{len(figures.sites)}")
+    table.add_row("SQLSTATEs", f"{len(figures.states)}")
+    console.print(table)
+
+
+@main.command("input")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--values", default=1_000_000, show_default=True, help="How many values.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--seed", type=int, help="To do the same again; by default another each time.")
+def run_input(pg: int | None, values: int, minutes: float | None, seed: int | None) -> None:
+    """Send hostile values through every door."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "input", pg, fsync="off", full_page_writes="off").start()
+        migrate(server.conninfo())
+        with psycopg.connect(server.conninfo()) as connection:
+            version = connection.info.parameter_status("server_version")
+        bar = progress.add_task("values", total=values)
+        try:
+            figures = bad_input.campaign(
+                server.conninfo(),
+                seed,
+                values,
+                on_values=lambda count: progress.advance(bar, count),
+                is_over=is_over,
+            )
+        except CounterExample as error:
+            raise click.ClickException(str(error)) from error
+    console.print(f"seed {seed}, PostgreSQL {version}, {_took(begin)}")
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name, count in sorted(figures.counts.items()):
+        table.add_row(name, f"{count:,}")
+    console.print(table)
+
+
+@main.command("mutation")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--list", "is_listed", is_flag=True, help="Only list the mutants.")
+@click.option("--only", help="Only mutants whose name has this in it.")
+@click.option("--sample", type=int, help="Only so many, drawn by lot.")
+@click.option("--seed", default=1, show_default=True, help="For the lot.")
+@click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
+@click.option("--workers", default=2, show_default=True, help="How many at a time.")
+def run_mutation(
+    pg: int | None,
+    is_listed: bool,
+    only: str | None,
+    sample: int | None,
+    seed: int,
+    minutes: float | None,
+    workers: int,
+) -> None:
+    """Break the record path, one thing at a time; at least 95 % must be noticed."""
+    begin = time.monotonic()
+
+    def is_over() -> bool:
+        return minutes is not None and time.monotonic() - begin > minutes * 60
+
+    columns = (TextColumn("Breaking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        homes(in_memory=True) as folder,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+    ):
+        bench = mutation.Bench(
+            Server(folder / "mutation", pg, fsync="off", max_prepared_transactions="20")
+        )
+        bench.prepare()
+        mutants = [m for m in bench.list_mutants() if only is None or only in m.name]
+        known = mutation.equivalents()
+        strangers = known.keys() - {mutant.name for mutant in bench.list_mutants()}
+        chosen = [mutant for mutant in mutants if mutant.name not in known]
+        if sample is not None and sample < len(chosen):
+            chosen = random.Random(seed).sample(chosen, sample)
+        if is_listed:
+            for mutant in chosen:
+                click.echo(mutant.name)
+            return
+        bar = progress.add_task("mutants", total=len(chosen))
+
+        def on_verdict(verdict: mutation.Verdict) -> None:
+            progress.advance(bar)
+            if verdict.by is None:
+                click.echo(f"survived: {verdict.mutant.name}\n{verdict.mutant.difference}\n")
+
+        verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over)
+    killed = sum(verdict.by is not None for verdict in verdicts)
+    table = Table("noticed by", "mutants", box=None)
+    table.columns[1].justify = "right"
+    for by, count in sorted(bench.kills.items(), key=lambda item: -item[1]):
+        table.add_row(by, f"{count:,}")
+    table.add_row("nobody", f"{len(verdicts) - killed:,}")
+    console.print(table)
+    seconds = sum(verdict.seconds for verdict in verdicts) / max(len(verdicts), 1)
+    console.print(
+        f"{killed} of {len(verdicts)} noticed ({killed / max(len(verdicts), 1):.1%}), {len(known)}"
+        f" known to be equivalent, {seconds:.1f} s each, {_took(begin)}"
+    )
+    if strangers:
+        console.print(f"no longer there: {sorted(strangers)}")
+    if killed < 0.95 * len(verdicts):
+        raise click.ClickException("the tests notice less than 95 %")
 
 
 def _took(begin: float) -> str:

@@ -27,6 +27,9 @@ from pyapi.embedded import ADMIN, Server, _Account, _free_port
 PLACES = ("/var/tmp", "/tmp")
 """Where servers live whose writes shall reach a disk: /tmp may lie in memory, /dev/shm does."""
 
+MEMORY = "/dev/shm"
+"""Where there is plenty of it, cloning a database is ten times as fast."""
+
 
 class NotHereError(RuntimeError):
     """Something that a step needs is not installed; the message says what."""
@@ -43,9 +46,12 @@ IN_A_HURRY = {
 
 
 @contextmanager
-def homes() -> Iterator[Path]:
+def homes(*, in_memory: bool = False) -> Iterator[Path]:
     """A folder for the homes of servers, which are destroyed in the end."""
-    place = next((place for place in PLACES if Path(place).is_dir()), None)
+    places: tuple[str, ...] = PLACES
+    if in_memory and Path(MEMORY).is_dir() and shutil.disk_usage(MEMORY).free > 3 << 30:
+        places = (MEMORY, *PLACES)
+    place = next((place for place in places if Path(place).is_dir()), None)
     folder = Path(mkdtemp(prefix="irisx-campaign-", dir=place))
     try:
         yield folder

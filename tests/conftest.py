@@ -27,6 +27,8 @@ from pyapi.deploy import migrate
 from pyapi.embedded import Server, installed, project
 
 EXTERNAL = os.environ.get("IRISX_TEST_DATABASE_URL")
+# A migrated database there, to test in clones of it as it is: campaigns/mutation.py changed it.
+TEMPLATE = os.environ.get("IRISX_TEST_TEMPLATE")
 CACHE = project() / ".cache" / "servers"
 SETTINGS = {
     "fsync": "off",
@@ -73,6 +75,8 @@ class Cluster:
     @functools.cached_property
     def migrated(self) -> str:
         """The template that `migrate` has been run on."""
+        if TEMPLATE:
+            return TEMPLATE
         name = self._create(None)
         self._templates.append(name)
         migrate(self.conninfo(name))
@@ -237,6 +241,8 @@ def cluster(request: pytest.FixtureRequest, clusters: Callable[[int | str], Clus
 @pytest.fixture(scope="session")
 def thorough(cluster: Cluster, pytestconfig: pytest.Config) -> bool:
     """Whether this is the newest server of the run: random tests are short on the others."""
+    if TEMPLATE:
+        return False
     return cluster.version == "external" or cluster.version == max(_majors(pytestconfig))
 
 

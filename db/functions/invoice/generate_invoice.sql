@@ -14,7 +14,7 @@ DECLARE
     v_usage billing.period_charge[];
 BEGIN
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
-    IF p_period_start IS NULL OR NOT isfinite(p_period_start) THEN
+    IF (p_period_start BETWEEN '0001-01-01' AND '9999-12-31') IS NOT TRUE THEN
         RAISE EXCEPTION 'no period to invoice'
             USING ERRCODE = 'UB012',
                 DETAIL = format('p_period_start is %s.', COALESCE(p_period_start::text, 'NULL')),

@@ -26,7 +26,7 @@ DECLARE
     v_currency text;
     v_count bigint;
 BEGIN
-    IF (p_from <= p_to AND isfinite(p_from) AND isfinite(p_to)) IS NOT TRUE THEN
+    IF (p_from <= p_to AND p_from >= '0001-01-01' AND p_to <= '9999-12-31') IS NOT TRUE THEN
         RAISE EXCEPTION 'bad range of days'
             USING ERRCODE = 'UB012',
                 DETAIL = format('From %s to %s.', p_from, p_to),

@@ -9,7 +9,7 @@ AS $$
         WHERE u.announced_at IS NULL
             AND u.resolved_at IS NULL
         ORDER BY u.id
-        LIMIT p_limit
+        LIMIT GREATEST(p_limit, 0)
         FOR UPDATE SKIP LOCKED
     ),
     marked AS (

@@ -42,8 +42,8 @@ EXCEPTION
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS
             v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
-        v_ids := ARRAY[COALESCE(NEW.id, OLD.id)];
         BEGIN
+            v_ids := ARRAY[COALESCE(NEW.id, OLD.id)];
             IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT FROM %1$s WHERE id = OLD.id) THEN
                 RETURN NULL;
             END IF;

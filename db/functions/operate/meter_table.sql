@@ -10,12 +10,27 @@ SET search_path = pg_catalog, public, billing, pg_temp
 AS $$
 DECLARE
     v_source_table text := billing.source_table_name(p_table);
-    v_function text := billing.name_trigger_function(v_source_table);
     v_call text := billing.compose_measure_call(p_table, p_measure);
+    v_function text := billing.name_trigger_function(v_source_table);
     v_partitioned boolean := (SELECT relkind = 'p' FROM pg_class WHERE oid = p_table);
     v_body text;
     v_history_id bigint;
 BEGIN
+    -- The rows of a part are the whole's, too: the sweep would find them in both, and bill them twice.
+    IF EXISTS (
+        SELECT
+        FROM pg_inherits AS i
+        INNER JOIN billing.metered_tables AS m
+            ON to_regclass(billing.qualify_source(m.source_table)) IN (i.inhparent, i.inhrelid)
+        WHERE p_table IN (i.inhparent, i.inhrelid)
+            AND m.source_table <> v_source_table
+    ) THEN
+        RAISE EXCEPTION 'table is metered with another, of which it is a part or which is a part of it'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('Table %s.', p_table),
+                HINT = 'Meter the whole; its partitions come with it.';
+    END IF;
+
     -- What the function does not make its resource, record_usage would look for in vain and bill again.
     IF p_resource_column IS NOT NULL AND strpos(v_call, format('r.%I::', p_resource_column)) = 0 THEN
         RAISE EXCEPTION 'resource column is not one that the measure function reads'

@@ -26,7 +26,7 @@ BEGIN
                         AND to_char(d.month, 'YYYY-MM-DD') = u.context ->> 'month'
                 )
             ORDER BY u.last_tried_at
-            LIMIT 5 * p_limit
+            LIMIT 5 * GREATEST(p_limit, 0)::bigint
         ) AS longest
         GROUP BY longest.source_table, longest.source_id
         ORDER BY min(longest.last_tried_at)

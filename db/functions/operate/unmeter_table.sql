@@ -9,6 +9,12 @@ DECLARE
     v_source_table text := billing.source_table_name(p_table);
     v_name text;
 BEGIN
+    IF p_table IS NULL THEN
+        RAISE EXCEPTION 'no table'
+            USING ERRCODE = 'UB012',
+                DETAIL = 'p_table is NULL.',
+                HINT = 'Name a table of billing.metered_tables.';
+    END IF;
     FOREACH v_name IN ARRAY ARRAY['billing_meter_insert', 'billing_meter_update', 'billing_meter_move'] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', v_name, p_table);
     END LOOP;
@@ -18,4 +24,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.unmeter_table IS
-'Removes the triggers of a metered table. Its records, sums and invoices stay. Twice is once.';
+'Removes the triggers of a metered table. Its records, sums and invoices stay. Twice is once. Raises UB012.';

@@ -12,7 +12,7 @@ DECLARE
     v_last bigint;
     v_until bigint;
 BEGIN
-    IF v_from > v_to OR (p_from IS NULL) <> (p_to IS NULL) OR NOT isfinite(p_from) OR NOT isfinite(p_to) THEN
+    IF v_from > v_to OR (p_from IS NULL) <> (p_to IS NULL) OR p_from < '0001-01-01' OR p_to > '9999-12-31' THEN
         RAISE EXCEPTION 'bad range of days'
             USING ERRCODE = 'UB012',
                 DETAIL = format('From %s to %s.', p_from, p_to),

@@ -13,7 +13,9 @@ STABLE
 AS $$
 DECLARE
     v_priced billing.priced_usage := billing.price_usage(
-        p_tenant_id, p_channel, p_resource_type, p_quantity, billing.normalize_destination(p_destination), p_at
+        p_tenant_id, p_channel, p_resource_type, p_quantity, billing.normalize_destination(p_destination),
+        -- A time that no zone can place is no time.
+        CASE WHEN p_at BETWEEN '0001-01-02' AND '9999-12-30' THEN p_at END
     );
 BEGIN
     IF v_priced.problem IS NOT NULL THEN

@@ -51,7 +51,7 @@ BEGIN
     detail := format(
         '%s%s; it counts for %s', billing.show_time(p_at, v_tenant.timezone),
         CASE WHEN v_tenant.timezone <> 'UTC' THEN format(' (%s)', billing.show_time(p_at, 'UTC')) END,
-        (p_at AT TIME ZONE v_tenant.timezone)::date
+        billing.day_in_zone(p_at, v_tenant.timezone)
     );
     RETURN NEXT;
 

@@ -12,7 +12,7 @@ DECLARE
     v_tenant record;
 BEGIN
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
-    period_start := billing.period_starting_by((p_as_of AT TIME ZONE v_tenant.timezone)::date, v_tenant.billing_cycle_day);
+    period_start := billing.period_starting_by(billing.day_in_zone(p_as_of, v_tenant.timezone), v_tenant.billing_cycle_day);
     -- 32 days on is always in the next period but never past its end.
     period_end := billing.period_starting_by(period_start + 32, v_tenant.billing_cycle_day) - 1;
 END;

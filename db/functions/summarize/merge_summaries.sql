@@ -13,7 +13,7 @@ BEGIN
 
     WITH taken AS (
         DELETE FROM billing.usage_deltas
-        WHERE ctid = ANY (ARRAY(SELECT d.ctid FROM billing.usage_deltas AS d LIMIT p_limit))
+        WHERE ctid = ANY (ARRAY(SELECT d.ctid FROM billing.usage_deltas AS d LIMIT GREATEST(p_limit, 0)))
         RETURNING *
     ),
     added AS (

@@ -1,0 +1,393 @@
+"""What an application may do to its own tables and session, and be billed all the same."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+DONE = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 1 AND 10"
+AGAIN = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 11 AND 20"
+SWEEP = "SELECT billing.reconcile('2025-11-14', '2025-11-14')"
+RETRY = "SELECT billing.retry_unrated()"
+METER = "SELECT billing.meter_table('calls', 'billing.measure_call', 'call_sid')"
+
+SETTINGS = [
+    "search_path = ''",
+    "search_path = pg_temp",
+    "DateStyle = 'German, DMY'",
+    "IntervalStyle = 'sql_standard'",
+    "TimeZone = 'Pacific/Kiritimati'",
+    "TimeZone = 'America/St_Johns'",
+    "extra_float_digits = -15",
+    "row_security = off",
+    "standard_conforming_strings = off",
+    "lc_monetary = 'C'",
+    "transform_null_equals = on",
+    "quote_all_identifiers = on",
+    "client_encoding = 'LATIN1'",
+    "plan_cache_mode = 'force_custom_plan'",
+    "enable_indexscan = off",
+    "enable_seqscan = off",
+    "enable_partition_pruning = off",
+    "work_mem = '64kB'",
+    "jit_above_cost = 0",
+    "plpgsql.check_asserts = off",
+    "plpgsql.extra_errors = 'all'",
+    "default_transaction_isolation = 'serializable'",
+    "lock_timeout = '1ms'",
+    "synchronous_commit = off",
+    "log_parameter_max_length_on_error = -1",
+    "billing.is_nested = 'on'",
+]
+
+
+def trigger(when: str, body: str) -> str:
+    return f"""
+        CREATE FUNCTION public.of_the_application() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN {body} END $$;
+        CREATE TRIGGER {when} EXECUTE FUNCTION public.of_the_application()
+    """
+
+
+# What is done, one statement or several at a time, and how many charges stand in the end.
+DEEDS: dict[str, tuple[list[str], int]] = {
+    "temporary tables named like ours": (
+        [
+            *(
+                f"CREATE TEMPORARY TABLE {name} (id integer)"
+                for name in [
+                    "usage_records",
+                    "usage_deltas",
+                    "unrated_usage",
+                    "tenant_terms",
+                    "resolved_prices",
+                    "new_rows",
+                    "old_rows",
+                    "pricing_rates",
+                    "direct_usage",
+                    "measurement",
+                ]
+            ),
+            "CREATE TYPE pg_temp.numeric AS (x integer)",
+            DONE,
+        ],
+        10,
+    ),
+    "a schema of the same names, first on the path": (
+        [
+            "CREATE SCHEMA evil CREATE TABLE usage_records () CREATE TABLE calls (id integer)",
+            "CREATE FUNCTION evil.count(x integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+            "SET search_path = evil, pg_catalog, public",
+            DONE,
+        ],
+        10,
+    ),
+    "a BEFORE trigger that changes what is written": (
+        [
+            trigger(
+                "t BEFORE UPDATE ON calls FOR EACH ROW",
+                "NEW.billable_seconds := 120; NEW.tenant_id := 2; RETURN NEW;",
+            ),
+            DONE,
+        ],
+        10,
+    ),
+    "a BEFORE trigger that lets half of it pass": (
+        [
+            trigger(
+                "t BEFORE UPDATE ON calls FOR EACH ROW",
+                "RETURN CASE WHEN NEW.id % 2 = 0 THEN NEW END;",
+            ),
+            DONE,
+        ],
+        5,
+    ),
+    "an AFTER trigger before ours that deletes the row": (
+        [
+            trigger(
+                "a AFTER UPDATE ON calls FOR EACH ROW",
+                "DELETE FROM public.calls WHERE id = NEW.id; RETURN NULL;",
+            ),
+            DONE,
+        ],
+        10,
+    ),
+    "a statement trigger that changes the rows five deep": (
+        [
+            trigger(
+                "z AFTER UPDATE ON calls FOR EACH STATEMENT",
+                "IF pg_trigger_depth() < 5 THEN UPDATE public.calls"
+                " SET duration_seconds = duration_seconds + 1 WHERE id <= 10; END IF; RETURN NULL;",
+            ),
+            DONE,
+        ],
+        10,
+    ),
+    "a rule beside": (
+        [
+            "CREATE TABLE public.log (id bigint)",
+            "CREATE RULE r AS ON UPDATE TO calls DO ALSO INSERT INTO public.log VALUES (NEW.id)",
+            DONE,
+        ],
+        10,
+    ),
+    "a view with an INSTEAD trigger": (
+        [
+            "CREATE VIEW public.v AS SELECT * FROM calls",
+            trigger(
+                "t INSTEAD OF UPDATE ON public.v FOR EACH ROW",
+                "UPDATE public.calls SET status = NEW.status WHERE id = OLD.id; RETURN NEW;",
+            ),
+            "UPDATE public.v SET status = 'completed' WHERE id <= 10",
+        ],
+        10,
+    ),
+    "a cursor, WHERE CURRENT OF": (
+        [
+            "BEGIN",
+            "DECLARE c CURSOR FOR SELECT * FROM calls WHERE id <= 2 ORDER BY id FOR UPDATE",
+            "FETCH c",
+            "UPDATE calls SET status = 'completed' WHERE CURRENT OF c",
+            "FETCH c",
+            "UPDATE calls SET status = 'completed' WHERE CURRENT OF c",
+            "COMMIT",
+        ],
+        2,
+    ),
+    "deletes and new ids by ON DELETE and ON UPDATE CASCADE": (
+        [
+            "CREATE TABLE public.parent AS SELECT id FROM calls",
+            "ALTER TABLE public.parent ADD PRIMARY KEY (id)",
+            "ALTER TABLE calls ADD FOREIGN KEY (id) REFERENCES public.parent"
+            " ON DELETE CASCADE ON UPDATE CASCADE",
+            DONE,
+            "DELETE FROM public.parent WHERE id <= 5",
+            "UPDATE public.parent SET id = id + 1000 WHERE id BETWEEN 6 AND 10",
+        ],
+        10,
+    ),
+    "a column that is read gets another name": (
+        [
+            DONE,
+            "ALTER TABLE calls RENAME COLUMN duration_seconds TO seconds",
+            AGAIN,
+            "ALTER TABLE calls RENAME COLUMN seconds TO duration_seconds",
+            RETRY,
+        ],
+        20,
+    ),
+    "a column that is read is dropped": (
+        [DONE, "ALTER TABLE calls DROP COLUMN billable_seconds", AGAIN, METER, RETRY],
+        20,
+    ),
+    "columns that are not read come and go": (
+        [DONE, "ALTER TABLE calls DROP COLUMN hangup_cause, ADD COLUMN z text DEFAULT 'x'", AGAIN],
+        20,
+    ),
+    "a column becomes text, and one value is none": (
+        [
+            "ALTER TABLE calls ALTER duration_seconds TYPE text",
+            DONE,
+            "UPDATE calls SET duration_seconds = 'a minute' WHERE id IN (5, 11)",
+            AGAIN,
+            "UPDATE calls SET duration_seconds = '60'",
+        ],
+        20,
+    ),
+    "the id gets another name": (
+        [
+            "ALTER TABLE calls RENAME COLUMN id TO call_id",
+            "UPDATE calls SET status = 'completed' WHERE call_id <= 10",
+            "ALTER TABLE calls RENAME COLUMN call_id TO id",
+            SWEEP,
+        ],
+        10,
+    ),
+    "the table gets another name": (
+        [
+            "ALTER TABLE calls RENAME TO calls_2",
+            DONE.replace("calls", "calls_2"),
+            "ALTER TABLE calls_2 RENAME TO calls",
+            RETRY,
+            SWEEP,
+        ],
+        10,
+    ),
+    "the table moves to another schema": (
+        [
+            "CREATE SCHEMA o; ALTER TABLE calls SET SCHEMA o",
+            DONE.replace("public", "o"),
+            "UPDATE o.calls SET duration_seconds = 70 WHERE id <= 10",
+            "ALTER TABLE o.calls SET SCHEMA public",
+            RETRY,
+            SWEEP,
+        ],
+        10,
+    ),
+    "our triggers get other names": (
+        ["ALTER TRIGGER billing_meter_update ON calls RENAME TO zzz", DONE, METER, AGAIN],
+        20,
+    ),
+    "a procedure that commits and rolls back by turns": (
+        [
+            """
+            CREATE PROCEDURE public.p() LANGUAGE plpgsql AS $$
+            BEGIN
+                FOR i IN 1..20 LOOP
+                    UPDATE public.calls SET status = 'completed' WHERE id = i;
+                    IF i % 2 = 0 THEN ROLLBACK; ELSE COMMIT; END IF;
+                END LOOP;
+            END $$
+            """,
+            "CALL public.p()",
+        ],
+        10,
+    ),
+    "errors caught by turns": (
+        [
+            """
+            DO $$
+            BEGIN
+                FOR i IN 1..20 LOOP
+                    BEGIN
+                        UPDATE public.calls SET status = 'completed' WHERE id = i;
+                        IF i % 2 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+                    EXCEPTION
+                        WHEN raise_exception THEN NULL;
+                    END;
+                END LOOP;
+            END $$
+            """
+        ],
+        10,
+    ),
+    "all of it in one statement": (
+        [
+            """
+            WITH done AS (UPDATE calls SET status = 'completed' WHERE id <= 5 RETURNING *),
+            more AS (
+                INSERT INTO calls (id, tenant_id, status, duration_seconds, initiated_at)
+                SELECT id + 500, tenant_id, 'completed', 7, initiated_at FROM done
+                RETURNING *
+            ),
+            gone AS (DELETE FROM calls WHERE id = 20)
+            INSERT INTO messages (id, tenant_id, channel, status, sent_at)
+            SELECT id, tenant_id, 'sms', 'sent', initiated_at FROM more
+            """
+        ],
+        15,
+    ),
+    "ids that change places": (
+        [
+            DONE,
+            "UPDATE calls SET id = -id, call_sid = NULL",
+            "UPDATE calls SET id = CASE id WHEN -1 THEN 2 WHEN -2 THEN 1 ELSE -id END",
+        ],
+        10,
+    ),
+    "rows that only some may see": (
+        [
+            "ALTER TABLE calls ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            "CREATE POLICY p ON calls USING (tenant_id = 1)",
+            DONE,
+            "ALTER TABLE calls DISABLE ROW LEVEL SECURITY",
+        ],
+        2,
+    ),
+    "everything is truncated": ([DONE, "TRUNCATE calls"], 10),
+    "a table dropped while it is metered": ([DONE, "DROP TABLE calls"], 10),
+}
+
+
+@pytest.fixture(autouse=True)
+def calls(db: Connection) -> None:
+    db.execute("INSERT INTO tenants (id) SELECT generate_series(1, 5)")
+    db.execute(
+        """
+        INSERT INTO calls (
+            id, tenant_id, call_sid, to_number, status, initiated_at, duration_seconds
+        )
+        SELECT n, 1 + n % 5, 'CA' || n, '+1555', 'ringing', '2025-11-14', 60
+        FROM generate_series(1, 20) AS n
+        """
+    )
+
+
+def standing(db: Connection) -> int:
+    query = "SELECT sum(CASE kind WHEN 'charge' THEN 1 ELSE -1 END) FROM billing.usage_records"
+    row = db.execute(query).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def assert_sound(db: Connection) -> None:
+    assert db.execute("SELECT * FROM billing.verify()").fetchall() == []
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: str) -> None:
+    statements, charges = DEEDS[deed]
+    for statement in statements:
+        db.execute(statement.encode())
+    db.execute("RESET ALL")
+    assert standing(db) == charges
+    assert_sound(db)
+
+
+def test_no_setting_of_the_session_changes_a_bill(db: Connection) -> None:
+    figures = "SELECT source_id, quantity, total_cost, usage_date, occurred_at FROM usage_records"
+    db.execute(DONE)
+    expected = db.execute(f"{figures} ORDER BY id".encode()).fetchall()
+    for number, setting in enumerate(SETTINGS, start=1):
+        # Other rows with the same figures.
+        db.execute(
+            """
+            INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds)
+            SELECT 100 * %s + n, 1 + n %% 5, '+1555', 'ringing', '2025-11-14', 60
+            FROM generate_series(1, 10) AS n
+            """,
+            [number],
+        )
+        try:
+            db.execute(f"SET {setting}".encode())
+        except psycopg.errors.InvalidParameterValue:
+            continue  # Not with this build of PostgreSQL.
+        db.execute("UPDATE public.calls SET status = 'completed' WHERE id > 20")
+        db.execute("RESET ALL")
+        found = db.execute(f"{figures} ORDER BY id DESC LIMIT 10".encode()).fetchall()
+        assert sorted(row[0] % 100 for row in found) == list(range(1, 11)), setting
+        assert sorted(row[1:] for row in found) == sorted(row[1:] for row in expected), setting
+    assert_sound(db)
+
+
+def test_savepoints_by_the_hundred(db: Connection) -> None:
+    with db.transaction():
+        for number in range(1, 151):
+            db.execute("SAVEPOINT s")
+            db.execute("UPDATE calls SET status = 'completed' WHERE id = %s", [1 + number % 20])
+            db.execute("UPDATE calls SET duration_seconds = %s WHERE id = 1", [number])
+            if number % 3 == 0:
+                db.execute("ROLLBACK TO s")
+    assert standing(db) == 20
+    assert_sound(db)
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        "CREATE TABLE public.child () INHERITS (calls)",
+        "CREATE TABLE public.child PARTITION OF public.whole DEFAULT",
+    ],
+)
+def test_a_part_of_a_metered_table_is_not_metered_beside_it(db: Connection, making: str) -> None:
+    """Its rows are the whole's rows, too, and the sweep would bill them twice."""
+    db.execute(
+        """
+        CREATE TABLE public.whole (LIKE calls) PARTITION BY LIST (status);
+        SELECT billing.meter_table('whole', 'billing.measure_call', 'call_sid')
+        """
+    )
+    db.execute(making.encode())
+    with pytest.raises(psycopg.Error) as refusal:
+        db.execute("SELECT billing.meter_table('child', 'billing.measure_call', 'call_sid')")
+    assert refusal.value.sqlstate == "UB012"
