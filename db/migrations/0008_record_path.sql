@@ -13,14 +13,11 @@ ALTER TABLE billing.resolved_prices
 COMMENT ON COLUMN billing.resolved_prices.is_plain IS
 'true: whole seconds, and units of anything else, are billed as they are, at unit_price each, and that is all.';
 
--- Few tenants record by hand or reserve; only their usage is looked up there.
+-- Only where a tenant reserves is it looked whether usage was reserved.
 ALTER TABLE billing.tenant_terms ADD COLUMN looks_closer boolean NOT NULL DEFAULT false;
-UPDATE billing.tenant_terms AS t
-SET looks_closer = true
-WHERE EXISTS (SELECT FROM billing.direct_usage AS d WHERE d.tenant_id = t.tenant_id);
 COMMENT ON COLUMN billing.tenant_terms.looks_closer IS
-'true: usage of the tenant was recorded by hand or reserved at some time, so that the recorder looks whether its rows''
-is. Set by look_closer in all rows of a tenant, and stays.';
+'true: the tenant has reserved at some time, so that the recorder looks whether its usage settles a reservation. Set by
+look_closer in all rows of a tenant, and stays.';
 
 -- Functions whose arguments change; they are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.record_first_charge;

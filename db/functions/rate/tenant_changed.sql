@@ -22,7 +22,7 @@ BEGIN
     -- waits for, or holds, the tenant's row.
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id));
 
-    -- Nobody may begin to record by hand (look_closer) between this look and the new row.
+    -- Nobody may begin to reserve (look_closer) between this look and the new row.
     PERFORM FROM billing.tenant_terms WHERE tenant_id = NEW.id FOR UPDATE;
     v_looks_closer := COALESCE((SELECT bool_or(looks_closer) FROM billing.tenant_terms WHERE tenant_id = NEW.id), false);
 

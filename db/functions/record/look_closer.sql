@@ -1,4 +1,4 @@
--- record: from now on the recorder looks whether usage of a tenant's rows was recorded by hand.
+-- record: from now on the recorder looks whether usage of a tenant's rows was reserved.
 CREATE OR REPLACE FUNCTION billing.look_closer(p_tenant_id bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -16,5 +16,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.look_closer IS
-'Sets tenant_terms.looks_closer for all terms of p_tenant_id. To be called before usage of the tenant is recorded other
-than by its row; writes something only the first time.';
+'Sets tenant_terms.looks_closer for all terms of p_tenant_id, before the tenant''s first reservation; writes nothing after
+that.';

@@ -83,18 +83,25 @@ BEGIN
         v_period_rate_id := v_priced.period_rate_id;
     END IF;
 
-    IF v_looks_closer THEN
-        PERFORM billing.take_resource(p_tenant_id, p_channel, p_resource_type, p_resource_id);
-    END IF;
     INSERT INTO billing.usage_records (
         tenant_id, source_id, rate_id, occurred_at, usage_date, part, source_table, channel, resource_type,
         resource_id, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, destination
     )
-    VALUES (
+    SELECT
         p_tenant_id, p_source_id, v_rate_id, v_occurred_at, v_usage_date, p_part, p_source_table, p_channel,
         p_resource_type, p_resource_id, v_quantity, v_unit_price, v_total_cost, v_currency,
         CASE WHEN p_resource_type = 'minute' THEN p_measured END, v_billed_quantity, p_destination
+    WHERE NOT EXISTS (
+        SELECT
+        FROM billing.direct_usage AS d
+        WHERE d.tenant_id = p_tenant_id
+            AND d.channel = p_channel
+            AND d.resource_type = p_resource_type
+            AND d.resource_id = p_resource_id
     );
+    IF NOT FOUND THEN
+        RAISE unique_violation USING MESSAGE = 'the resource was recorded by hand';
+    END IF;
     INSERT INTO billing.usage_deltas (
         tenant_id, summary_date, record_count, channel, resource_type, rate_id, total_quantity, billed, total_cost
     )
@@ -103,6 +110,7 @@ BEGIN
         v_total_cost
     );
     IF v_looks_closer THEN
+        PERFORM billing.settle_reservations(p_tenant_id, ARRAY[p_resource_id]);
         PERFORM billing.claim_resource(
             p_source_table, p_source_id, p_part, p_tenant_id, p_channel, p_resource_type, p_resource_id, v_usage_date
         );

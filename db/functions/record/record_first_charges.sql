@@ -10,14 +10,7 @@ DECLARE
     v_resource_ids text[];
     v_unpriced record;
 BEGIN
-    -- Few tenants record by hand or reserve.
-    v_looks_closer := EXISTS (
-        SELECT
-        FROM billing.tenant_terms AS t
-        WHERE t.looks_closer
-            AND t.tenant_id = ANY (ARRAY(SELECT DISTINCT m.tenant_id FROM unnest(p_measured) AS m))
-    );
-    IF v_looks_closer AND EXISTS (
+    IF EXISTS (
         SELECT
         FROM unnest(p_measured) AS m
         INNER JOIN billing.direct_usage AS d
@@ -29,6 +22,12 @@ BEGIN
         RAISE unique_violation USING MESSAGE = 'a resource was recorded by hand';
     END IF;
 
+    v_looks_closer := EXISTS (
+        SELECT
+        FROM billing.tenant_terms AS t
+        WHERE t.looks_closer
+            AND t.tenant_id = ANY (ARRAY(SELECT DISTINCT m.tenant_id FROM unnest(p_measured) AS m))
+    );
     WITH charged AS (
         INSERT INTO billing.usage_records (
             tenant_id, source_id, rate_id, occurred_at, usage_date, part, source_table, channel, resource_type,

@@ -33,7 +33,6 @@ BEGIN
     IF v_record.id IS NULL THEN
         v_record.id := nextval('billing.usage_records_id_seq');
         v_record.created_at := clock_timestamp();
-        PERFORM billing.look_closer(p_tenant_id);
         INSERT INTO billing.direct_usage AS d (
             tenant_id, channel, resource_type, resource_id, record_id, created_at, usage_date
         )
