@@ -56,7 +56,7 @@ BROKEN = {
         ("complete", "record by hand", "ringing"),
     ),
     "a row does not meet what was recorded by hand": (
-        "claim_resources",
+        "claim_resource",
         "r.revision = 1",
         "false",
         ("insert", "record by hand", "absent"),
