@@ -69,8 +69,8 @@ class Bench:
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def prepare(self) -> None:
-        """The template, and how many tests each pgTAP file passes there."""
+    def prepare(self, only: Sequence[str] = ()) -> None:
+        """The template, and how many tests each pgTAP file passes there (or only some files)."""
         self.server.start()
         self._run("CREATE DATABASE sound TEMPLATE template0")
         self._run("ALTER DATABASE sound SET search_path = billing, public, tap")
@@ -79,6 +79,8 @@ class Bench:
         with psycopg.connect(self._conninfo("sound")) as connection:
             importlib.import_module("pgtap").load(connection)
         for file in sorted((project() / "db" / "tests").glob("*.sql")):
+            if only and file.stem not in only:
+                continue
             begin = time.monotonic()
             done = self._psql("sound", file)
             self.took[file.stem] = time.monotonic() - begin
@@ -99,13 +101,13 @@ class Bench:
             ),
         ]
 
-    def judge(self, mutant: Mutant) -> Verdict:
-        """Install it and run tests until one notices."""
+    def judge(self, mutant: Mutant, *, is_quick: bool = False) -> Verdict:
+        """Install it and run tests until one notices; is_quick: the pgTAP files only."""
         begin = time.monotonic()
         with self._clone() as name:
-            by = (
-                self._install(name, mutant) or self._by_pgtap(name) or self._by_pytest(name, mutant)
-            )
+            by = self._install(name, mutant) or self._by_pgtap(name)
+            if by is None and not is_quick:
+                by = self._by_pytest(name, mutant)
         if by is not None:
             with self._lock:
                 self.kills[by] += 1

@@ -4,7 +4,7 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_table text;
 BEGIN
     SELECT d.table_name INTO v_table FROM billing.detached_months AS d WHERE d.month = v_month FOR UPDATE;

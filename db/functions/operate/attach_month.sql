@@ -6,7 +6,7 @@ LANGUAGE plpgsql
 SET lock_timeout = '2s'
 AS $$
 DECLARE
-    v_month date := CASE WHEN p_month BETWEEN '0001-01-01' AND '9999-12-31' THEN date_trunc('month', p_month::timestamp)::date END;
+    v_month date := billing.month_of(p_month);
     v_until date := (v_month + interval '1 month')::date;
     v_detached billing.detached_months;
 BEGIN

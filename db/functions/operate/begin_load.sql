@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET lock_timeout = '2s'
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_until date := (v_month + interval '1 month')::date;
     v_name text := format('usage_records_%s', to_char(v_month, 'YYYY_MM'));
     v_is_used boolean;

@@ -4,7 +4,7 @@ RETURNS text
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_name text := format('usage_records_%s', to_char(v_month, 'YYYY_MM'));
 BEGIN
     EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL EXCLUDING INDEXES)', v_name);

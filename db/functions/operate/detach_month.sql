@@ -6,7 +6,7 @@ LANGUAGE plpgsql
 SET lock_timeout = '2s'
 AS $$
 DECLARE
-    v_month date := CASE WHEN p_month BETWEEN '0001-01-01' AND '9999-12-31' THEN date_trunc('month', p_month::timestamp)::date END;
+    v_month date := billing.month_of(p_month);
     v_name text := format('usage_records_%s', to_char(v_month, 'YYYY_MM'));
 BEGIN
     IF NOT EXISTS (

@@ -4,7 +4,7 @@ RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_detached billing.detached_months;
 BEGIN
     PERFORM billing.refuse_loading(p_month);

@@ -4,7 +4,7 @@ RETURNS boolean
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    v_from date := date_trunc('month', p_month::timestamp)::date;
+    v_from date := billing.month_of(p_month);
     v_until date := (v_from + interval '1 month')::date;
     v_name text := format('usage_records_%s', to_char(v_from, 'YYYY_MM'));
     v_early bigint;

@@ -10,7 +10,7 @@ BEGIN
     SELECT *
     INTO STRICT v_archive
     FROM billing.archives AS a
-    WHERE a.month = date_trunc('month', p_month::timestamp)::date
+    WHERE a.month = billing.month_of(p_month)
         AND a.restored_at IS NULL;
     IF (v_found -> 'rows', v_found -> 'sums') IS DISTINCT FROM (v_archive.manifest -> 'rows', v_archive.manifest -> 'sums') THEN
         RAISE EXCEPTION 'the records are not those that were archived'

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET jit = off
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_load billing.month_loads;
     v_table text;
     v_source text := billing.qualify_source(p_source_table);

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM billing.month_loads WHERE month = date_trunc('month', p_month::timestamp)::date) THEN
+    IF EXISTS (SELECT FROM billing.month_loads WHERE month = billing.month_of(p_month)) THEN
         RAISE EXCEPTION 'month is being loaded'
             USING ERRCODE = 'UB012',
                 DETAIL = format('A backfill of %s is not done.', to_char(p_month, 'YYYY-MM')),

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 DECLARE
-    v_month date := date_trunc('month', p_month::timestamp)::date;
+    v_month date := billing.month_of(p_month);
     v_detached billing.detached_months;
     v_sums jsonb;
 BEGIN
