@@ -443,6 +443,22 @@ BREAKS = {
         """,
     "usage is rated": "UPDATE calls SET tenant_id = 999 WHERE id = 1",
     "balance equals credit entries": "UPDATE tenants SET credit_balance = 7",
+    "lots and what is taken from them agree": """
+        SELECT grant_credit(1, 5, 'purchase', 'bought');
+        SELECT spend_credit(1, 2, 'refund', 'given back');
+        ALTER TABLE credit_uses DISABLE TRIGGER append_only;
+        UPDATE credit_uses SET amount = 3
+        """,
+    "an account is the sum of its reservations": """
+        SELECT grant_credit(1, 500, 'purchase', 'bought');
+        SELECT reserve_call(1, '+14155550100', 'CA-held', 60);
+        UPDATE credit_accounts SET reserved = reserved + 1
+        """,
+    "who reserves is settled": """
+        SELECT grant_credit(1, 500, 'purchase', 'bought');
+        SELECT reserve_call(1, '+14155550100', 'CA-held', 60);
+        UPDATE tenant_terms SET looks_closer = false
+        """,
     "an invoice is the sum of its lines": f"""
         {ISSUE} UPDATE invoices SET tax = 1, total_amount = subtotal + 1
         """,
@@ -459,6 +475,9 @@ BREAKS = {
 }
 TIMELESS = {
     "balance equals credit entries",
+    "lots and what is taken from them agree",
+    "an account is the sum of its reservations",
+    "who reserves is settled",
     "prices are resolved",
     "the terms of a tenant are remembered",
 }
