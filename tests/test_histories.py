@@ -48,7 +48,6 @@ def test_a_new_sid_after_a_call_was_recorded_by_hand(db: Connection) -> None:
     assert db.execute("SELECT sum(seconds) FROM usage_records").fetchone() == before
 
 
-@pytest.mark.xfail(strict=True, reason="record_difference: to be mended")
 def test_a_row_set_aside_with_another_time_is_billed_at_that_time(db: Connection) -> None:
     """Found by the model campaign: the charge stayed on the day of before the row was set aside."""
     db.execute("INSERT INTO tenants (id) VALUES (1)")

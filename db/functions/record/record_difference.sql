@@ -18,6 +18,13 @@ DECLARE
     v_record billing.usage_records;
     v_priced billing.priced_usage;
     v_same_terms boolean;
+    v_was_aside boolean := EXISTS (
+        SELECT
+        FROM billing.unrated_usage AS u
+        WHERE u.source_table = p_source_table
+            AND u.source_id = p_source_id
+            AND u.resolved_at IS NULL
+    );
     v_occurred_at timestamptz;
     v_month date;
 BEGIN
@@ -77,8 +84,9 @@ BEGIN
             AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
             AND (
                 COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at
-                -- This statement changed neither, whatever small change of time was let stand before.
-                OR EXISTS (
+                -- This statement changed neither, whatever small change of time was let stand before. (What was set aside
+                -- before was not: what stands is of a time before that.)
+                OR NOT v_was_aside AND EXISTS (
                     SELECT
                     FROM unnest(p_before) AS b
                     WHERE b.part = v_deserved.part
