@@ -64,8 +64,13 @@ BEGIN
     IF cardinality(v_open) = 0 AND p_before IS NOT NULL
         AND current_setting('transaction_isolation') <> 'read committed'
     THEN
-        PERFORM billing.record_first_charges(p_source_table, p_before);
+        PERFORM billing.record_difference(p_source_table, p_source_id, p_before);
         v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
+        PERFORM billing.claim_resource(
+            p_source_table, p_source_id, o.part, o.tenant_id, o.channel, o.resource_type, o.resource_id, o.usage_date
+        )
+        FROM unnest(v_open) AS o
+        WHERE o.source_id IS NOT NULL;
     END IF;
 
     FOREACH v_deserved IN ARRAY COALESCE(p_deserved, '{}') LOOP
