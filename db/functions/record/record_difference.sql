@@ -18,6 +18,13 @@ DECLARE
     v_record billing.usage_records;
     v_priced billing.priced_usage;
     v_same_terms boolean;
+    v_was_aside boolean := EXISTS (
+        SELECT
+        FROM billing.unrated_usage AS u
+        WHERE u.source_table = p_source_table
+            AND u.source_id = p_source_id
+            AND u.resolved_at IS NULL
+    );
     v_occurred_at timestamptz;
     v_month date;
 BEGIN
@@ -57,8 +64,13 @@ BEGIN
     IF cardinality(v_open) = 0 AND p_before IS NOT NULL
         AND current_setting('transaction_isolation') <> 'read committed'
     THEN
-        PERFORM billing.record_first_charges(p_source_table, p_before);
+        PERFORM billing.record_difference(p_source_table, p_source_id, p_before);
         v_open := billing.find_open_charges(p_source_table, p_source_id, p_deserved || p_before);
+        PERFORM billing.claim_resource(
+            p_source_table, p_source_id, o.part, o.tenant_id, o.channel, o.resource_type, o.resource_id, o.usage_date
+        )
+        FROM unnest(v_open) AS o
+        WHERE o.source_id IS NOT NULL;
     END IF;
 
     FOREACH v_deserved IN ARRAY COALESCE(p_deserved, '{}') LOOP
@@ -77,8 +89,9 @@ BEGIN
             AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
             AND (
                 COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at
-                -- This statement changed neither, whatever small change of time was let stand before.
-                OR EXISTS (
+                -- This statement changed neither, whatever small change of time was let stand before. (What was set aside
+                -- before was not: what stands is of a time before that.)
+                OR NOT v_was_aside AND EXISTS (
                     SELECT
                     FROM unnest(p_before) AS b
                     WHERE b.part = v_deserved.part
