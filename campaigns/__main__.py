@@ -332,6 +332,9 @@ def run_mutation(
                 click.echo(f"survived: {verdict.mutant.name}\n{verdict.mutant.difference}\n")
 
         verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over)
+    # What PostgreSQL does not load is no test's merit.
+    stillborn = [verdict for verdict in verdicts if verdict.by == mutation.STILLBORN]
+    verdicts = [verdict for verdict in verdicts if verdict not in stillborn]
     killed = sum(verdict.by is not None for verdict in verdicts)
     table = Table("noticed by", "mutants", box=None)
     table.columns[1].justify = "right"
@@ -342,7 +345,7 @@ def run_mutation(
     seconds = sum(verdict.seconds for verdict in verdicts) / max(len(verdicts), 1)
     console.print(
         f"{killed} of {len(verdicts)} noticed ({killed / max(len(verdicts), 1):.1%}), {len(known)}"
-        f" known to be equivalent, {seconds:.1f} s each, {_took(begin)}"
+        f" known to be equivalent, {len(stillborn)} stillborn, {seconds:.1f} s each, {_took(begin)}"
     )
     if strangers:
         console.print(f"no longer there: {sorted(strangers)}")

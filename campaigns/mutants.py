@@ -461,6 +461,7 @@ WHERE a.attrelid::regclass::text = ANY (%(tables)s)
     AND a.attnotnull
     AND NOT a.attisdropped
     AND a.attidentity = ''
+    AND a.attislocal
     AND NOT EXISTS (
         SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisprimary
             AND a.attnum = ANY (i.indkey)

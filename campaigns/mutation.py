@@ -45,6 +45,7 @@ PYTEST = {
 }
 """By the first that a mutant's name begins with. A rule is a constraint, index or trigger."""
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
+STILLBORN = "nothing: PostgreSQL does not load it"
 LONGEST = 240
 """Seconds: what takes longer runs in circles, and would be noticed."""
 
@@ -114,7 +115,7 @@ class Bench:
         return Verdict(mutant, by, time.monotonic() - begin)
 
     def _install(self, name: str, mutant: Mutant) -> str | None:
-        """Who noticed, if it does not even load."""
+        """STILLBORN if it does not even load."""
         try:
             with psycopg.connect(self._conninfo(name), autocommit=True) as connection:
                 connection.execute(mutant.sql.encode())
@@ -125,7 +126,7 @@ class Bench:
                         " FROM billing.metered_tables"
                     )
         except psycopg.Error:
-            return "loading"
+            return STILLBORN
         return None
 
     def _by_pgtap(self, name: str) -> str | None:
