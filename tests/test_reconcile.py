@@ -376,6 +376,19 @@ def test_taking_a_month_away_gives_up_when_readers_are_long(
     db.execute(f"SELECT billing.{act}('2025-08-01')".encode())
 
 
+def test_a_charge_follows_its_row_to_the_day_that_it_moved_to_with_triggers_off(
+    db: Connection,
+) -> None:
+    add_calls(db, 1, 1)
+    without_triggers(db, "UPDATE calls SET initiated_at = '2025-11-20' WHERE id = 1")
+    db.execute("UPDATE calls SET duration_seconds = 90 WHERE id = 1")
+    net = db.execute(
+        "SELECT usage_date, sum(seconds) FROM usage_records GROUP BY 1 HAVING sum(seconds) <> 0"
+    ).fetchall()
+    assert net == [(date(2025, 11, 20), 90)]
+    assert broken(db) == []
+
+
 # NOTIFY
 
 
@@ -600,9 +613,11 @@ def test_health_by_command(database: str, db: Connection) -> None:
     before = run(database, "health", "-f", "json")
     assert before.exit_code == 1
     assert {row["metric"] for row in json.loads(before.stdout) if not row["is_ok"]} == {
+        "maintain_age",
         "verify_age",
         "reconcile_age",
     }
+    assert run(database, "maintain").exit_code == 0
     assert run(database, "verify").exit_code == 0
     assert run(database, "reconcile", "--days", "3").exit_code == 0
     after = run(database, "health")

@@ -87,6 +87,11 @@ BEGIN
 
         v_same_terms := v_found.source_id IS NOT NULL
             AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
+            -- Its time may have moved to another day with triggers off.
+            AND v_found.usage_date = billing.day_in_zone(
+                COALESCE(v_deserved.occurred_at, v_found.occurred_at),
+                billing.zone_of(v_deserved.tenant_id, COALESCE(v_deserved.occurred_at, v_found.occurred_at))
+            )
             AND (
                 COALESCE(v_deserved.occurred_at, v_found.occurred_at) = v_found.occurred_at
                 -- This statement changed neither, whatever small change of time was let stand before. (What was set aside
