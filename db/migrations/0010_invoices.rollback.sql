@@ -1,3 +1,5 @@
+DROP TABLE billing.invoice_holds;
+DROP TABLE billing.dunning_steps;
 DROP TABLE billing.invoice_events;
 DROP TABLE billing.credit_notes;
 DROP TABLE billing.payments;

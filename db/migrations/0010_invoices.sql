@@ -394,6 +394,7 @@ CREATE TABLE billing.payments (
 );
 CREATE INDEX payments_invoice_idx ON billing.payments (tenant_id, invoice_id);
 CREATE INDEX payments_refund_idx ON billing.payments (tenant_id, refund_of);
+CREATE INDEX payments_id_idx ON billing.payments (id);
 COMMENT ON TABLE billing.payments IS
 'Money received for invoices, and paid back (negative), append-only. A gateway''s webhook calls record_payment with the
 gateway''s own reference.';
@@ -470,6 +471,36 @@ COMMENT ON COLUMN billing.invoice_events.event IS 'issued, payment, refund, paid
 COMMENT ON COLUMN billing.invoice_events.amount IS 'What it changed, major units of the invoice''s currency; NULL: no amount.';
 COMMENT ON COLUMN billing.invoice_events.detail IS 'Number, reference or reason; NULL: nothing to add.';
 COMMENT ON COLUMN billing.invoice_events.happened_at IS 'When.';
+
+CREATE TABLE billing.dunning_steps (
+    legal_entity_id bigint NOT NULL
+        CONSTRAINT dunning_steps_legal_entity_id_fkey REFERENCES billing.legal_entities (id),
+    level integer NOT NULL CONSTRAINT dunning_steps_level_is_positive CHECK (level > 0),
+    days_overdue integer NOT NULL CONSTRAINT dunning_steps_days_overdue_is_positive CHECK (days_overdue > 0),
+    description text NOT NULL CONSTRAINT dunning_steps_description_is_given CHECK (description <> ''),
+    CONSTRAINT dunning_steps_pkey PRIMARY KEY (legal_entity_id, level)
+);
+CREATE INDEX dunning_steps_legal_entity_id_idx ON billing.dunning_steps (legal_entity_id);
+INSERT INTO billing.dunning_steps (legal_entity_id, level, days_overdue, description)
+VALUES (1, 1, 1, 'reminder'), (1, 2, 14, 'second reminder'), (1, 3, 28, 'last reminder');
+COMMENT ON TABLE billing.dunning_steps IS 'When an overdue invoice of a legal entity is due for which reminder.';
+COMMENT ON COLUMN billing.dunning_steps.legal_entity_id IS 'Whose invoices.';
+COMMENT ON COLUMN billing.dunning_steps.level IS 'invoices.dunning_level from then on.';
+COMMENT ON COLUMN billing.dunning_steps.days_overdue IS 'So many days after due_date.';
+COMMENT ON COLUMN billing.dunning_steps.description IS 'What it is: the detail of the event.';
+
+CREATE TABLE billing.invoice_holds (
+    tenant_id bigint NOT NULL,
+    source text NOT NULL CONSTRAINT invoice_holds_source_is_known CHECK (source IN ('verify', 'operator')),
+    reason text NOT NULL CONSTRAINT invoice_holds_reason_is_given CHECK (reason <> ''),
+    held_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT invoice_holds_pkey PRIMARY KEY (tenant_id, source)
+);
+COMMENT ON TABLE billing.invoice_holds IS 'Tenants to whom nothing is issued for now: drafts only. Remove the row to go on.';
+COMMENT ON COLUMN billing.invoice_holds.tenant_id IS 'The tenant; 0: all of them.';
+COMMENT ON COLUMN billing.invoice_holds.source IS 'verify: hold_unsound_tenants found something, and takes it away when it does not any more; operator: somebody wants it so.';
+COMMENT ON COLUMN billing.invoice_holds.reason IS 'Why.';
+COMMENT ON COLUMN billing.invoice_holds.held_at IS 'Since when.';
 
 -- Functions whose arguments or result change; they are loaded anew after the migrations.
 DROP FUNCTION IF EXISTS billing.adjust_invoiced_periods(bigint);

@@ -27,7 +27,7 @@ BEGIN
         SELECT *
         INTO v_problem
         FROM billing.find_invoice_problems(
-            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end]
+            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end], true
         );
         IF FOUND THEN
             RAISE EXCEPTION '%', v_problem.problem
@@ -72,5 +72,5 @@ $$;
 COMMENT ON FUNCTION billing.finalize_invoice IS
 'Issues a draft: draws it up a last time, from every record of its days, gives it the next number of its series, and makes it
 immutable; its id. Again changes nothing. p_expected_total: refuse (UB007) when it comes to anything else. Refuses with
-UB006 before the period and the tenant''s grace are over (as of p_at), while usage is unrated, and where daily sums are not those
-of the records. Raises UB005, UB006, UB007, UB011.';
+UB006 before the period and the tenant''s grace are over (as of p_at), while usage is unrated or the tenant
+is held (invoice_holds), and where daily sums are not those of the records. Raises UB005, UB006, UB007, UB011.';

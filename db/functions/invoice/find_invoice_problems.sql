@@ -1,5 +1,10 @@
 -- invoice: why a period cannot be invoiced.
-CREATE OR REPLACE FUNCTION billing.find_invoice_problems(p_tenant_ids bigint[], p_from date[], p_to date[])
+CREATE OR REPLACE FUNCTION billing.find_invoice_problems(
+    p_tenant_ids bigint[],
+    p_from date[],
+    p_to date[],
+    p_to_issue boolean DEFAULT false
+)
 RETURNS TABLE (tenant_id bigint, sqlstate text, problem text, detail text, hint text)
 LANGUAGE sql
 STABLE
@@ -23,6 +28,13 @@ AS $$
         FROM billing.detached_months AS d
         WHERE d.month <= a.to_date
             AND d.month + interval '1 month' > a.from_date
+        UNION ALL
+        SELECT
+            'UB006', 'nothing is issued to this tenant for now', format('%s: %s.', h.source, h.reason),
+            'Mend it, and verify again or delete the row of billing.invoice_holds.'
+        FROM billing.invoice_holds AS h
+        WHERE h.tenant_id IN (a.tenant_id, 0)
+            AND p_to_issue
         UNION ALL
         SELECT
             'UB005', 'the plan''s terms are in another currency',
@@ -50,4 +62,4 @@ $$;
 
 COMMENT ON FUNCTION billing.find_invoice_problems IS
 'For each of these periods that cannot be invoiced as things stand, one reason: its SQLSTATE, and what generate_invoice
-raises it with. No row for the others.';
+raises it with. p_to_issue: a tenant that is held is one, too. No row for the others.';
