@@ -49,8 +49,8 @@ SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 15.00, 'all of it i
 -- Refused.
 SELECT throws_ok(format('SELECT record_payment(%s, 1, ''cash'', ''C2'')', :draft), 'UB007', NULL, 'a draft cannot be paid');
 SELECT throws_ok(format('SELECT record_payment(%s, 1, ''cash'', ''C2'', ''EUR'')', :december), 'UB012', NULL, 'in another currency it is UB012');
-SELECT throws_ok(format('SELECT record_payment(%s, %s, ''cash'', ''C2'')', :december, amount), 'UB003', NULL, format('%s is no payment', amount))
-FROM unnest('{0,-1,0.001,''NaN'',''Infinity'',NULL}'::text[]) AS amount;
+SELECT throws_ok(format('SELECT record_payment(%s, %L, ''cash'', ''C2'')', :december, amount), 'UB003', NULL, format('%s is no payment', COALESCE(amount, 'NULL')))
+FROM unnest('{0,-1,0.001,NaN,Infinity,NULL}'::text[]) AS amount;
 SELECT throws_ok(format('SELECT record_payment(%s, 1, ''cash'', '''')', :december), 'UB012', NULL, 'without a reference it is UB012');
 SELECT throws_ok('SELECT record_payment(999999, 1, ''cash'', ''C2'')', 'UB011', NULL, 'for an unknown invoice UB011');
 SELECT throws_ok('DELETE FROM payments', 'UB014', NULL, 'payments stay');

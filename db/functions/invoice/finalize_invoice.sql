@@ -35,7 +35,7 @@ BEGIN
         END IF;
 
         PERFORM billing.draw_up_invoices(
-            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end], true
+            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end], true, true
         );
         SELECT *
         INTO v_problem

@@ -42,6 +42,8 @@ BEGIN
         RETURN;
     END IF;
 
+    PERFORM billing.spend_lots(p_tenant_ids, v_invoices.ids);
+
     UPDATE billing.invoices AS i
     SET
         invoice_number = n.document_number,

@@ -73,6 +73,7 @@ BEGIN
     WHERE tenant_id = v_invoice.tenant_id
         AND id = v_invoice.id;
     IF v_invoice.status <> 'draft' THEN
+        PERFORM billing.return_credit(v_invoice.tenant_id, v_invoice.id);
         INSERT INTO billing.invoice_events (tenant_id, invoice_id, event, amount, detail, happened_at)
         VALUES (v_invoice.tenant_id, v_invoice.id, 'void', -v_invoice.total_amount, p_reason, p_at);
     END IF;
