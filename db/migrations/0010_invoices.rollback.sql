@@ -36,6 +36,7 @@ ALTER TABLE billing.invoices
     DROP COLUMN dunning_level,
     DROP COLUMN amount_credited,
     DROP COLUMN amount_paid,
+    DROP COLUMN total_before_credit,
     DROP COLUMN usage_changes,
     DROP COLUMN usage_cut,
     DROP COLUMN parties,

@@ -212,7 +212,7 @@ CREATE TABLE billing.tax_rules (
     resource_type text,
     effective_from date NOT NULL DEFAULT '-infinity',
     CONSTRAINT tax_rules_only_taxed_has_a_rate CHECK (treatment = 'taxed' OR percent = 0),
-    CONSTRAINT tax_rules_exemption_has_a_note CHECK (treatment = 'taxed' OR note <> '')
+    CONSTRAINT tax_rules_exemption_has_a_note CHECK (treatment = 'taxed' OR (note IS NOT NULL AND note <> ''))
 );
 CREATE INDEX tax_rules_legal_entity_id_idx ON billing.tax_rules (legal_entity_id);
 -- Two rules for the same lines from the same day: nobody could say which holds.
@@ -289,6 +289,7 @@ ALTER TABLE billing.invoices
     ADD COLUMN parties jsonb,
     ADD COLUMN usage_cut billing.usage_cut,
     ADD COLUMN usage_changes bigint,
+    ADD COLUMN total_before_credit numeric,
     ADD COLUMN amount_paid numeric NOT NULL DEFAULT 0
         CONSTRAINT invoices_amount_paid_is_an_amount CHECK (amount_paid >= 0 AND amount_paid < 'Infinity'),
     ADD COLUMN amount_credited numeric NOT NULL DEFAULT 0
@@ -316,6 +317,8 @@ COMMENT ON COLUMN billing.invoices.plan_id IS 'The plan at the end of the period
 COMMENT ON COLUMN billing.invoices.parties IS 'Names, addresses and tax numbers of seller and buyer when it was issued; NULL while it is a draft.';
 COMMENT ON COLUMN billing.invoices.usage_cut IS 'Which records it covers, of the days of its period.';
 COMMENT ON COLUMN billing.invoices.usage_changes IS 'The count of usage_sums.changes over its days then: another by now, and late usage has come.';
+COMMENT ON COLUMN billing.invoices.total_before_credit IS
+'total_amount without the tenant''s credit, which pays for it when it is issued; major units of currency.';
 COMMENT ON COLUMN billing.invoices.amount_paid IS 'What payments have settled of it, major units of currency.';
 COMMENT ON COLUMN billing.invoices.amount_credited IS 'What credit notes have settled of it, major units of currency.';
 COMMENT ON COLUMN billing.invoices.dunning_level IS 'How many reminders are due by now: 0 none; mark_overdue counts them.';
@@ -432,6 +435,7 @@ CREATE TABLE billing.credit_notes (
     CONSTRAINT credit_notes_invoice_fkey FOREIGN KEY (tenant_id, invoice_id) REFERENCES billing.invoices (tenant_id, id)
 );
 CREATE INDEX credit_notes_invoice_idx ON billing.credit_notes (tenant_id, invoice_id);
+CREATE INDEX credit_notes_id_idx ON billing.credit_notes (id);
 COMMENT ON TABLE billing.credit_notes IS 'What was taken back of issued invoices, append-only: never more than the invoice.';
 COMMENT ON COLUMN billing.credit_notes.tenant_id IS 'Whose invoice.';
 COMMENT ON COLUMN billing.credit_notes.id IS 'The credit note.';

@@ -92,7 +92,10 @@ BEGIN
         )
         SELECT
             b.tenant_id, b.invoice_id, 'discount',
-            b.description || COALESCE(format(', %s %% of %s', trim_scale(b.percent), b.base), ''), 1, NULL, -b.discount,
+            CASE
+                WHEN b.percent IS NULL THEN b.description
+                ELSE format('%s, %s %% of %s', b.description, trim_scale(b.percent), round(b.base, b.decimals))
+            END, 1, NULL, -b.discount,
             -b.discount, v_coupon_id
         FROM bases AS b
         WHERE b.discount > 0;

@@ -10,7 +10,8 @@ DECLARE
 BEGIN
     -- Few have any.
     FOR v_invoice IN
-        SELECT i.tenant_id, i.id, billing.currency_decimals(i.currency) AS decimals,
+        SELECT
+            i.tenant_id, i.id, billing.currency_decimals(i.currency) AS decimals,
             ((i.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) - interval '1 microsecond' AS used_by
         FROM billing.invoices AS i
         INNER JOIN public.tenants AS t ON t.id = i.tenant_id
@@ -67,4 +68,4 @@ $$;
 COMMENT ON FUNCTION billing.apply_credit IS
 'Adds to these drafts the credit that pays for them. p_is_included: credit of kind included, before tax, for usage and its
 adjustments, at most what is left of them (spread over those lines in minor units, so that each is taxed on what is left).
-Else all other credit, after tax, for all that the invoice asks. It is taken when the invoice is issued (spend_lots).';
+Else all other credit, after tax, for all that the invoice asks. pay_by_credit calls it.';

@@ -3,8 +3,7 @@ CREATE OR REPLACE FUNCTION billing.draw_up_invoices(
     p_tenant_ids bigint[],
     p_from date[],
     p_to date[],
-    p_anew boolean DEFAULT false,
-    p_to_issue boolean DEFAULT false
+    p_anew boolean DEFAULT false
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -118,20 +117,16 @@ BEGIN
     ORDER BY i.tenant_id, i.id, l.part, l.channel, l.resource_type, l.unit_price, l.rate_id, l.service_start, l.description;
 
     PERFORM billing.apply_coupons(p_tenant_ids, v_ids);
-    -- From here on nobody else spends the credit that pays for what is issued: late, so that it is not for long.
-    PERFORM billing.lock_credit(t.id)
-    FROM (
-        SELECT x.id FROM public.tenants AS x WHERE x.id = ANY (p_tenant_ids) AND x.credit_balance > 0 AND p_to_issue ORDER BY x.id
-    ) AS t;
-    PERFORM billing.apply_credit(p_tenant_ids, v_ids, true);
     PERFORM billing.apply_taxes(p_tenant_ids, v_ids);
-    PERFORM billing.apply_credit(p_tenant_ids, v_ids, false);
     PERFORM billing.total_invoices(p_tenant_ids, v_ids);
+    UPDATE billing.invoices AS i
+    SET total_before_credit = i.total_amount
+    WHERE i.tenant_id = ANY (p_tenant_ids)
+        AND i.id = ANY (v_ids);
 END;
 $$;
 
 COMMENT ON FUNCTION billing.draw_up_invoices IS
 'Draws up the drafts of these periods anew: fees, usage, what plans include and limit, recurring charges, what changed on
-earlier invoices, discounts, included credit, taxes, prepaid credit. p_anew: adds up all records, whatever was added up before;
-p_to_issue: keeps others from spending the credit that pays for them. Its caller holds
+earlier invoices, discounts and taxes. Credit pays for them when they are issued. p_anew: adds up all records, whatever was added up before. Its caller holds
 lock_invoicing, and has asked find_invoice_problems.';

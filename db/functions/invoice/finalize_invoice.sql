@@ -35,7 +35,7 @@ BEGIN
         END IF;
 
         PERFORM billing.draw_up_invoices(
-            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end], true, true
+            ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.period_start], ARRAY[v_invoice.period_end], true
         );
         SELECT *
         INTO v_problem
@@ -55,22 +55,25 @@ BEGIN
     END IF;
 
     SELECT * INTO v_invoice FROM billing.invoices WHERE tenant_id = v_invoice.tenant_id AND id = v_invoice.id;
-    IF v_invoice.total_amount <> p_expected_total THEN
+    IF v_invoice.total_before_credit <> p_expected_total THEN
         RAISE EXCEPTION 'the invoice has another total'
             USING ERRCODE = 'UB007',
-                DETAIL = format('Invoice %s comes to %s, not to %s.', v_invoice.id, v_invoice.total_amount, p_expected_total),
+                DETAIL = format('Invoice %s comes to %s, not to %s.', v_invoice.id, v_invoice.total_before_credit, p_expected_total),
                 HINT = CASE v_invoice.status
                     WHEN 'draft' THEN 'Something was recorded since it was looked at: look at it again with billing.generate_invoice.'
                     ELSE 'It was issued already: correct it by a credit note, or void it.'
                 END;
     END IF;
-    PERFORM billing.issue_invoices(ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.id], p_at);
+    IF v_invoice.status = 'draft' THEN
+        PERFORM billing.issue_invoices(ARRAY[v_invoice.tenant_id], ARRAY[v_invoice.id], p_at);
+    END IF;
     RETURN v_invoice.id;
 END;
 $$;
 
 COMMENT ON FUNCTION billing.finalize_invoice IS
 'Issues a draft: draws it up a last time, from every record of its days, gives it the next number of its series, and makes it
-immutable; its id. Again changes nothing. p_expected_total: refuse (UB007) when it comes to anything else. Refuses with
+immutable; its id. Credit that the tenant has pays for it, and is taken: included
+credit for usage, before tax, then all other for what is left. Again changes nothing. p_expected_total: refuse (UB007) when it comes to anything else, before credit. Refuses with
 UB006 before the period and the tenant''s grace are over (as of p_at), while usage is unrated or the tenant
 is held (invoice_holds), and where daily sums are not those of the records. Raises UB005, UB006, UB007, UB011.';

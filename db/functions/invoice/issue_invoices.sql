@@ -6,6 +6,8 @@ AS $$
 DECLARE
     v_invoices record;
 BEGIN
+    PERFORM billing.pay_by_credit(p_tenant_ids, p_invoice_ids);
+
     -- All but the number, so that the hash of the content is known before the counter is locked.
     UPDATE billing.invoices AS i
     SET
@@ -41,8 +43,6 @@ BEGIN
     IF v_invoices.ids IS NULL THEN
         RETURN;
     END IF;
-
-    PERFORM billing.spend_lots(p_tenant_ids, v_invoices.ids);
 
     UPDATE billing.invoices AS i
     SET

@@ -54,7 +54,7 @@ BEGIN
             AND d.outcome IS NULL;
         CONTINUE WHEN v_ready.tenant_ids IS NULL;
 
-        PERFORM billing.draw_up_invoices(v_ready.tenant_ids, v_ready.starts, v_ready.ends, false, true);
+        PERFORM billing.draw_up_invoices(v_ready.tenant_ids, v_ready.starts, v_ready.ends);
         SELECT array_agg(f.tenant_id) AS tenant_ids, array_agg(f.detail) AS details
         INTO v_found
         FROM billing.find_usage_faults(v_ready.tenant_ids, v_ready.starts, v_ready.ends) AS f;

@@ -35,5 +35,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.spend_lots IS
-'Takes from the lots of these invoices'' tenants what their credit lines say, one entry a line. Its caller has held lock_credit
-since the lines were drawn up.';
+'Takes from the lots of these invoices'' tenants what their credit lines say, one entry a line. Its caller holds lock_credit
+since before the lines were written.';

@@ -89,7 +89,7 @@ AS $$
             OR (i.status IN ('pending', 'overdue') AND p.amount + c.amount >= i.total_amount)
             OR (i.status = 'paid' AND p.amount + c.amount < i.total_amount)
             OR c.total > (
-                SELECT COALESCE(sum(l.amount), 0)
+                SELECT GREATEST(COALESCE(sum(l.amount), 0), 0)
                 FROM billing.invoice_line_items AS l
                 WHERE l.tenant_id = i.tenant_id
                     AND l.invoice_id = i.id
