@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit check bench bench-scale migrate psql stop reset
+.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit test-invoices check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ test-move: install ## move a database every way there is, between every PostgreS
 
 test-credit: install ## compare balances with an oracle's at every instant of a million random events
 	@$(BIN)/python -m campaigns credit $(ARGS)
+
+test-invoices: install ## compare whole invoices of a thousand random histories with an oracle (ARGS="--seed 7 --histories 25")
+	@$(BIN)/python -m campaigns invoices $(ARGS)
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
@@ -98,6 +99,7 @@ class Line:
     taxable: Fraction | None = None
     plan: int | None = None
     fee_of: date | None = None
+    place: tuple[Any, ...] = ()  # On the paper, which decides between equal remainders.
 
 
 @dataclass
@@ -128,7 +130,8 @@ class Tenant:
     def bill(self, day: date) -> Bill:
         """Draw up and issue the bill of the period that holds a day."""
         first, last = period_of(day, self.cycle_day)
-        lines = [*self._fees(first, last), *self._usage(first, last), *self._late()]
+        fees = sorted(self._fees(first, last), key=lambda line: line.place)
+        lines = [*fees, *self._usage(first, last), *self._late()]
         for line in lines:
             line.taxable = line.exact
         self._discount(lines, first)
@@ -176,15 +179,15 @@ class Tenant:
             if cost:
                 yield Line("adjustment", rounded(cost, self.decimals), cost)
 
-    def _shares(self, first: date, last: date) -> list[tuple[Plan, Fraction]]:
-        """Each stretch of a period on one plan, and what it asks for."""
+    def _shares(self, first: date, last: date) -> list[tuple[Plan, date, Fraction]]:
+        """Each stretch of a period on one plan, its first day, and what it asks for."""
         zone = ZoneInfo(self.zone)
 
         def midnight(day: date) -> datetime:
             return datetime(day.year, day.month, day.day, tzinfo=zone)
 
         def seconds(start: datetime, end: datetime) -> Fraction:
-            return Fraction((end.timestamp() - start.timestamp()))
+            return Fraction(end.timestamp() - start.timestamp())
 
         begin, end = midnight(first), midnight(last + DAY)
         in_days = Fraction((last - first).days + 1)
@@ -225,33 +228,35 @@ class Tenant:
             else:
                 share = Fraction(n == len(stretches) - 1)
             if share and plan.fee:
-                shares.append((plan, rounded(plan.fee * share, 10)))
+                day = start.astimezone(zone).date()
+                shares.append((plan, day, rounded(plan.fee * share, 10)))
         return shares
 
     def _fees(self, first: date, last: date) -> Iterable[Line]:
         following = period_of(last + DAY, self.cycle_day)
         for start, end in ((first, last), following):
-            asked: dict[int, list[Fraction]] = defaultdict(list)
-            for plan, amount in self._shares(start, end):
+            asked: dict[int, list[tuple[Plan, date, Fraction]]] = defaultdict(list)
+            for plan, day, amount in self._shares(start, end):
                 if start == first or plan.timing == "advance":
-                    asked[plan.id].append(amount)
+                    asked[plan.id].append((plan, day, amount))
             before: dict[int, Fraction] = defaultdict(Fraction)
             for bill in self.bills:
                 for line in bill.lines:
                     if line.plan is not None and line.fee_of == start:
                         before[line.plan] += line.amount
-            for plan_id in sorted({*asked, *before}):
-                if plan_id not in before:
-                    amounts = asked[plan_id]
-                elif start == first or plan_id in asked:
-                    amounts = [sum(asked[plan_id], Fraction()) - before[plan_id]]
-                else:
-                    continue
-                for amount in amounts:
-                    if plan_id in before and not rounded(amount, self.decimals):
-                        continue
+            for plan_id, stretches in asked.items():
+                for plan, day, amount in stretches if plan_id not in before else ():
                     at = rounded(amount, self.decimals)
-                    yield Line("fee", at, amount, plan=plan_id, fee_of=start)
+                    yield Line(
+                        "fee", at, amount, plan=plan_id, fee_of=start, place=(0, plan.fee, day)
+                    )
+            for plan_id, paid in before.items():
+                if start == first or plan_id in asked:
+                    sums = sum((amount for _, _, amount in asked[plan_id]), Fraction())
+                    at = rounded(sums - paid, self.decimals)
+                    if at:
+                        place = (1, start, plan_id)
+                        yield Line("fee", at, sums - paid, plan=plan_id, fee_of=start, place=place)
 
     def _left(self, lines: Iterable[Line]) -> Fraction:
         left = Fraction()
@@ -273,8 +278,7 @@ class Tenant:
             scope = [
                 line
                 for line in lines
-                if line.taxable is not None
-                and (coupon.kind is None or (line.kind == coupon.kind))
+                if line.taxable is not None and (coupon.kind is None or (line.kind == coupon.kind))
             ]
             base = self._left(scope)
             if base <= 0:

@@ -207,7 +207,7 @@ CREATE TABLE billing.tax_rules (
     percent numeric NOT NULL CONSTRAINT tax_rules_percent_is_not_negative CHECK (percent >= 0 AND percent <= 100),
     note text,
     kind text CONSTRAINT tax_rules_kind_is_known
-        CHECK (kind IN ('usage', 'plan_fee', 'proration', 'recurring', 'credit', 'adjustment')),
+        CHECK (kind IN ('usage', 'plan_fee', 'recurring', 'credit', 'adjustment')),
     channel text,
     resource_type text,
     effective_from date NOT NULL DEFAULT '-infinity',
@@ -230,7 +230,7 @@ COMMENT ON COLUMN billing.tax_rules.name IS 'The tax: VAT. A line may bear sever
 COMMENT ON COLUMN billing.tax_rules.treatment IS 'taxed, exempt, or reverse_charge: the customer owes the tax.';
 COMMENT ON COLUMN billing.tax_rules.percent IS 'Percent of the taxable amount; 0 unless taxed.';
 COMMENT ON COLUMN billing.tax_rules.note IS 'What the invoice must say besides (why it is exempt, reverse charge); NULL: nothing.';
-COMMENT ON COLUMN billing.tax_rules.kind IS 'Only lines of this kind; NULL: all.';
+COMMENT ON COLUMN billing.tax_rules.kind IS 'Only lines of this kind (plan_fee: prorated ones, too); NULL: all.';
 COMMENT ON COLUMN billing.tax_rules.channel IS 'Only lines of this channel; NULL: all.';
 COMMENT ON COLUMN billing.tax_rules.resource_type IS 'Only lines of this resource; NULL: all.';
 COMMENT ON COLUMN billing.tax_rules.effective_from IS 'For periods that end on this day or later, until a later rule.';

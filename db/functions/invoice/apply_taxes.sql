@@ -27,7 +27,7 @@ AS $$
             FROM billing.tax_rules AS x
             WHERE x.legal_entity_id = i.legal_entity_id
                 AND (x.tenant_id IS NULL OR x.tenant_id = i.tenant_id)
-                AND (x.kind IS NULL OR x.kind = l.kind)
+                AND (x.kind IS NULL OR x.kind = CASE l.kind WHEN 'proration' THEN 'plan_fee' ELSE l.kind END)
                 AND (x.channel IS NULL OR x.channel = l.channel)
                 AND (x.resource_type IS NULL OR x.resource_type = l.resource_type)
                 AND x.effective_from <= i.period_end
