@@ -73,11 +73,7 @@ def test_a_run_issues_what_is_due_and_lists_what_it_refuses(database: str, db: C
     mended = run(database, "invoices", "run", "--period", "2025-11")
     assert mended.exit_code == 0, mended.stderr
     assert "INV-2025-11-0003" in mended.stdout
-    assert (
-        "2 issued, 2 issued before, 1 nothing to bill"
-        in " ".join(sorted(mended.stderr.split("\n"), key=len))
-        or "2 issued" in mended.stderr
-    )
+    assert "2 issued, 2 issued before" in mended.stderr
     assert db.execute("SELECT * FROM billing.verify()").fetchall() == []
 
 
@@ -89,9 +85,8 @@ def test_without_verifying_sums_are_still_compared(database: str) -> None:
 def test_a_period_that_is_not_over_is_open(database: str, db: Connection) -> None:
     (month,) = db.execute("SELECT to_char(now(), 'YYYY-MM')").fetchone() or ("",)
     result = run(database, "-f", "json", "invoices", "run", "--period", month, "--skip-verify")
-    assert {outcome for outcome, _ in outcomes(json.loads(result.stdout)).values()} == {
-        "open", "refused",
-    } or {outcome for outcome, _ in outcomes(json.loads(result.stdout)).values()} == {"open"}  # fmt: skip
+    found = {outcome for outcome, _ in outcomes(json.loads(result.stdout)).values()}
+    assert found == {"open"}
 
 
 def test_one_invoice_to_its_end(database: str, db: Connection) -> None:
@@ -128,15 +123,15 @@ def test_one_invoice_to_its_end(database: str, db: Connection) -> None:
 
 def test_aging_and_revenue(database: str, db: Connection) -> None:
     with Client(database) as client:
-        invoice_id = client.finalize_invoice(client.generate_invoice(5, client_day("2025-11-15")))
+        invoice_id = client.finalize_invoice(client.generate_invoice(5, cli.day("2025-11-15")))
         assert client.mark_overdue() == 0, "it was issued today"
-        aging = client.aging(client_day("2030-01-01"))
+        aging = client.aging(cli.day("2030-01-01"))
         assert [(row.tenant_id, str(row.days_over_90)) for row in aging] == [(5, "99.00")]
         client.issue_credit_note(invoice_id, 9, "Goodwill")
         with pytest.raises(InvoiceStateError):
             client.issue_credit_note(invoice_id, 91, "More")
         with pytest.raises(PeriodError):
-            client.finalize_invoice(client.generate_invoice(2, client_day("2025-10-01")))
+            client.finalize_invoice(client.generate_invoice(2, cli.day("2025-10-01")))
         payment = client.record_payment(invoice_id, 100, "stripe", "S1")
         with pytest.raises(InsufficientCreditError):
             client.refund_payment(payment, 11, "R1")
@@ -146,10 +141,6 @@ def test_aging_and_revenue(database: str, db: Connection) -> None:
         " GROUP BY 1, 2, 3 ORDER BY 3"
     ).fetchall()
     assert revenue == [
-        ("2025-11-01", "professional", "credit_note", "-9"),
-        ("2025-11-01", "professional", "plan_fee", "99.0000000000"),
+        ("2025-11-01", "professional", "credit_note", "-9.00"),
+        ("2025-11-01", "professional", "plan_fee", "99.00"),
     ]
-
-
-def client_day(text: str) -> Any:
-    return cli.day(text)

@@ -4,7 +4,7 @@ SELECT
     date_trunc('month', i.period_start::timestamp)::date AS month, i.tenant_id, p.name AS plan, i.currency, l.kind, l.channel,
     l.resource_type, i.id AS invoice_id,
     -- Less the line's share of discounts and included credit.
-    l.amount - (l.exact_amount - l.taxable_amount) AS amount
+    round(l.amount - (l.exact_amount - l.taxable_amount), billing.currency_decimals(i.currency)) AS amount
 FROM billing.invoices AS i
 INNER JOIN billing.invoice_line_items AS l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id
 LEFT JOIN billing.pricing_plans AS p ON p.id = i.plan_id
@@ -14,7 +14,7 @@ WHERE i.status IN ('pending', 'paid', 'overdue')
 UNION ALL
 SELECT
     date_trunc('month', i.period_start::timestamp)::date, i.tenant_id, p.name, i.currency, 'credit_note', NULL, NULL, i.id,
-    -c.subtotal
+    -round(c.subtotal, billing.currency_decimals(i.currency))
 FROM billing.credit_notes AS c
 INNER JOIN billing.invoices AS i ON i.tenant_id = c.tenant_id AND i.id = c.invoice_id
 LEFT JOIN billing.pricing_plans AS p ON p.id = i.plan_id;
