@@ -22,12 +22,12 @@ AS $$
         HAVING count(*) > 0
         UNION ALL
         SELECT
-            'UB006', 'usage of these days was detached',
-            format('billing.detached_months holds a month of the days %s to %s.', a.from_date, a.to_date),
-            'Attach the month again with billing.attach_month.'
+            'UB006', 'usage of these days was taken out of usage_records', billing.describe_detached(min(d.month)),
+            'Bring it back with billing.attach_month, or irisx-usage restore FILE where it is archived.'
         FROM billing.detached_months AS d
         WHERE d.month <= a.to_date
             AND d.month + interval '1 month' > a.from_date
+        HAVING count(*) > 0
         UNION ALL
         SELECT
             'UB006', 'nothing is issued to this tenant for now', format('%s: %s.', h.source, h.reason),
