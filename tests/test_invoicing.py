@@ -77,6 +77,18 @@ def test_a_run_issues_what_is_due_and_lists_what_it_refuses(database: str, db: C
     assert db.execute("SELECT * FROM billing.verify()").fetchall() == []
 
 
+def test_a_run_bills_what_came_since_a_draft(database: str, db: Connection) -> None:
+    draft = read(database, "invoices", 1, "--draft", "2025-11-01")
+    db.execute(
+        "INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)"
+        " VALUES (91, 1, 'completed', '2025-11-20 12:00Z', 6000),"
+        " (92, 1, 'completed', '2025-11-14', 6000)"
+    )
+    result = run(database, "-f", "json", "invoices", "run", "--period", "2025-11", "--skip-verify")
+    (issued,) = [row for row in json.loads(result.stdout) if row["tenant_id"] == 1]
+    assert (draft["total_amount"], issued["total_amount"]) == ("99.45", "102.45")
+
+
 def test_without_verifying_sums_are_still_compared(database: str) -> None:
     result = run(database, "-f", "json", "invoices", "run", "--period", "2025-11", "--skip-verify")
     assert outcomes(json.loads(result.stdout))[3] == ("refused", None)

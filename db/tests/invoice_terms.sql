@@ -1,6 +1,6 @@
 -- Fees by the day and second, in arrears and advance, recurring charges, discounts, taxes and credit: line by line.
 BEGIN;
-SELECT plan(40);
+SELECT plan(41);
 
 CREATE FUNCTION pg_temp.paper(p_tenant_id bigint, p_day date)
 RETURNS SETOF text
@@ -135,6 +135,14 @@ SELECT set_has($$SELECT pg_temp.paper(1, '2024-03-01')$$, $$VALUES ('tax: City 1
 SELECT throws_ok($$INSERT INTO tax_rules (name, percent) VALUES ('Bad', -1)$$, '23514', NULL, 'a negative tax is refused');
 SELECT throws_ok($$INSERT INTO tax_rules (name, percent, treatment) VALUES ('Bad', 0, 'exempt')$$, '23514', NULL, 'an exemption says why');
 SELECT throws_ok($$INSERT INTO tax_rules (name, percent) VALUES ('VAT', 19)$$, '23505', NULL, 'two rates for the same lines are refused');
+
+-- Of the exact amount: 45 % of 0.012 are a cent, of 0.01 none.
+INSERT INTO tenants (id, plan_id) VALUES (12, 1);
+INSERT INTO pricing_rates (channel, resource_type, unit_price, effective_from, tenant_id) VALUES ('fx', 'unit', 0.012, '2020-01-01', 12);
+INSERT INTO tax_rules (tenant_id, name, percent) VALUES (12, 'VAT', 45);
+SELECT record_usage(12, 'fx', 'unit', 'F', 1, '{}', '2024-02-10') AS id
+\gset
+SELECT set_eq($$SELECT pg_temp.paper(12, '2024-02-01')$$, ARRAY['usage: Fx unit - 1 unit: 0.01', 'tax: VAT 45 % of 0.01: 0.01', 'total: 0.02'], 'tax is of the exact amount');
 
 -- Credit: included before tax, for usage only; prepaid after it, for all.
 INSERT INTO tenants (id, plan_id) VALUES (11, 10);
