@@ -6,7 +6,7 @@ STAMP := .venv/installed
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit test-faults test-input test-mutation check bench bench-scale migrate psql stop reset
+.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit test-invoices test-faults test-input test-mutation check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ test-input: install ## a million hostile values through every door (ARGS="--seed
 
 test-mutation: install ## break the record path, one thing at a time, and see who notices (ARGS="--sample 100")
 	@$(BIN)/python -m campaigns mutation $(ARGS)
+
+test-invoices: install ## compare whole invoices of a thousand random histories with an oracle (ARGS="--seed 7 --histories 25")
+	@$(BIN)/python -m campaigns invoices $(ARGS)
 
 check: install ## format, lint and type checks, then the tests
 	$(BIN)/ruff format --check .

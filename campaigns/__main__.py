@@ -23,6 +23,7 @@ from campaigns import (
     crash,
     credit,
     faults,
+    invoices,
     model,
     move_house,
     mutation,
@@ -191,6 +192,41 @@ def run_credit(
         table.add_row(name, f"{sum(getattr(done, name) for done in figures):,}")
     for kind in sorted({kind for done in figures for kind in done.kinds}):
         table.add_row(kind, f"{sum(done.kinds.get(kind, 0) for done in figures):,}")
+
+
+@main.command("invoices")
+@click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
+@click.option("--histories", default=1000, show_default=True, help="How many.")
+@click.option("--seed", type=int, help="The first history; by default any.")
+def run_invoices(pg: int | None, histories: int, seed: int | None) -> None:
+    """Compare whole invoices under random histories with an oracle in fractions."""
+    first = secrets.randbelow(10**6) if seed is None else seed
+    begin = time.monotonic()
+    counts: Counter[str] = Counter()
+    columns = (TextColumn("Invoicing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with homes() as folder, Progress(*columns, console=Console(stderr=True)) as progress:
+        server = Server(folder / "invoices", pg, fsync="off")
+        try:
+            server.start()
+            for number in progress.track(range(first, first + histories)):
+                # A database of its own now and then: what verify() looks at does not grow.
+                if (number - first) % 25 == 0:
+                    with psycopg.connect(server.conninfo(admin=True), autocommit=True) as admin:
+                        admin.execute("DROP SCHEMA IF EXISTS billing CASCADE")
+                        admin.execute("DROP TABLE IF EXISTS tenants, calls, messages CASCADE")
+                    migrate(server.conninfo())
+                with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+                    try:
+                        counts += invoices.run(connection, number)
+                    except CounterExample as error:
+                        raise click.ClickException(f"{error}\n(seed {number})") from error
+        finally:
+            server.destroy()
+    console.print(f"seeds {first} to {first + histories - 1}, {_took(begin)}")
+    table = Table("what", "how many", box=None)
+    table.columns[1].justify = "right"
+    for name, count in sorted(counts.items()):
+        table.add_row(name, f"{count:,}")
     console.print(table)
 
 

@@ -291,8 +291,11 @@ class History:
             self.expire()
             return
         at, finalized_at, first, last = self.call(
+            # Not by finalize_invoice, which would take credit as well: only the days are billed.
             "INSERT INTO billing.invoices (tenant_id, period_start, period_end, currency, status,"
-            " finalized_at) SELECT %s, d.day - 3, d.day + 3, 'USD', 'pending', clock_timestamp()"
+            " finalized_at, invoice_number, due_date, parties, usage_cut, usage_changes)"
+            " SELECT %s, d.day - 3, d.day + 3, 'USD', 'pending', clock_timestamp(), 'by hand',"
+            " d.day, '{}', (0, pg_current_snapshot(), NULL)::billing.usage_cut, 0"
             " FROM (SELECT (now() AT TIME ZONE 'UTC')::date - 40 AS day) AS d"
             " RETURNING now(), finalized_at, period_start, period_end",
             self.tenant,

@@ -61,6 +61,8 @@ ELSEWHERE = {
     "rates": "pyapi.rates",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",
+    "invoice": "pyapi.invoicing",
+    "invoices": "pyapi.invoicing",
     "maintain": "pyapi.operations",
     "reconcile": "pyapi.operations",
     "verify": "pyapi.operations",
@@ -516,35 +518,6 @@ def history(tenant_id: int, start: date | None, end: date | None, interval: str)
     _print_rows(UsageBucket, usage, title, f"tenant {tenant_id} has no usage from {start} to {end}")
 
 
-@main.command()
-@TENANT
-@click.option("--status", type=click.Choice(("draft", "pending", "paid", "overdue", "void")))
-@click.option("--limit", type=click.IntRange(1, 2**31 - 1), default=50, show_default=True)
-@click.option("--draft", type=day, help="First write the draft of the period with this day.")
-@_database_option
-@_format_option
-def invoices(tenant_id: int, status: str | None, limit: int, draft: date | None) -> None:
-    """List a tenant's invoices, or write the draft of one and show it."""
-    with _client() as client:
-        if draft is not None:
-            period = client.billing_period(tenant_id, format_instant(draft))
-            _print_invoice(client.invoice(client.generate_invoice(tenant_id, period.period_start)))
-            return
-        found = client.invoices(tenant_id, status, limit)
-    title = f"Invoices of tenant {tenant_id}"
-    _print_rows(Invoice, found, title, f"tenant {tenant_id} has no such invoices")
-
-
-@main.command()
-@click.argument("invoice_id", type=ID)
-@_database_option
-@_format_option
-def invoice(invoice_id: int) -> None:
-    """Show an invoice with its lines."""
-    with _client() as client:
-        _print_invoice(client.invoice(invoice_id))
-
-
 def _print_invoice(found: InvoiceWithLines) -> None:
     if _settings().format == "json":
         _print_json(asdict(found))
@@ -556,6 +529,9 @@ def _print_invoice(found: InvoiceWithLines) -> None:
     _print_rows(InvoiceLine, found.lines, title, f"{title}: no lines")
     if _settings().format == "table":
         parts = [("subtotal", found.subtotal), ("tax", found.tax), ("total", found.total_amount)]
+        if found.status in ("pending", "overdue"):
+            paid = found.amount_paid + found.amount_credited
+            parts.append(("due", found.total_amount - paid))
         shown = (f"{name} {money(amount, found.currency)}" for name, amount in parts)
         make_console().print(" · ".join(shown))
 

@@ -179,6 +179,10 @@ class Invoice:
     payment_reference: str | None
     notes: str | None
     created_at: datetime
+    amount_paid: Decimal
+    amount_credited: Decimal
+    dunning_level: int
+    void_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,107 @@ class InvoiceWithLines(Invoice):
     """An invoice and its lines."""
 
     lines: tuple[InvoiceLine, ...]
+
+
+@dataclass(frozen=True)
+class CreditNote:
+    """What was taken back of an issued invoice; to_balance: the part that became credit."""
+
+    id: int
+    tenant_id: int
+    invoice_id: int
+    credit_note_number: str
+    subtotal: Decimal
+    tax: Decimal
+    total_amount: Decimal
+    to_balance: Decimal
+    currency: str
+    reason: str
+    reference: str
+    issued_at: datetime
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What became of one billing period in a run over all tenants.
+
+    outcome: issued, issued before, nothing to bill, open (not over, or in its grace period) or
+    refused, and then reason says why.
+    """
+
+    tenant_id: int
+    period_start: date
+    period_end: date
+    outcome: str
+    invoice_id: int | None
+    invoice_number: str | None
+    total_amount: Decimal | None
+    currency: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class ExplainedRecord:
+    """A usage record behind a line of an invoice; the shares of all add up to the line."""
+
+    record_id: int
+    usage_date: date
+    occurred_at: datetime
+    channel: str
+    resource_type: str
+    resource_id: str
+    destination: str | None
+    kind: str
+    quantity: Decimal
+    unit_cost: Decimal
+    total_cost: Decimal
+    share: Decimal
+
+
+@dataclass(frozen=True)
+class TracedRecord:
+    """What became of a usage record: open, invoiced, late or adjusted, and on which invoice."""
+
+    tenant_id: int
+    record_id: int
+    usage_date: date
+    resource_id: str
+    total_cost: Decimal
+    disposition: str
+    invoice_id: int | None
+    invoice_number: str | None
+    line_id: int | None
+    description: str | None
+
+
+@dataclass(frozen=True)
+class StatementLine:
+    """What changed of a tenant's account; balance is what is open then."""
+
+    happened_on: date
+    event: str
+    invoice_id: int | None
+    document: str | None
+    amount: Decimal
+    to_credit: Decimal
+    balance: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class Aging:
+    """What a tenant owes, by how long it has been due."""
+
+    tenant_id: int
+    currency: str
+    invoices: int
+    not_due: Decimal
+    days_1_to_30: Decimal
+    days_31_to_60: Decimal
+    days_61_to_90: Decimal
+    days_over_90: Decimal
+    total_due: Decimal
+    dunning_level: int
 
 
 @dataclass(frozen=True)
@@ -593,6 +698,28 @@ class Client:
         lines = self._all(InvoiceLine, "get_invoice_lines", p_invoice_id=invoice_id)
         return InvoiceWithLines(**vars(header), lines=tuple(lines))
 
+    def credit_note(self, credit_note_id: int) -> CreditNote:
+        """Return one credit note. Raises UnknownSourceError when there is none."""
+        return self._one(CreditNote, "get_credit_note", p_credit_note_id=credit_note_id)
+
+    def explain_invoice_line(self, line_id: int) -> list[ExplainedRecord]:
+        """Return every usage record behind a line and its share, which add up to the line."""
+        return self._all(ExplainedRecord, "explain_invoice_line", p_line_id=line_id)
+
+    def trace_record(self, record_id: int, tenant_id: int | None = None) -> list[TracedRecord]:
+        """Return what became of a usage record, one row, or none when there is no such record."""
+        return self._all(TracedRecord, "trace_record", p_record_id=record_id, p_tenant_id=tenant_id)
+
+    def statement(self, tenant_id: int, start: date, end: date) -> list[StatementLine]:
+        """Return the tenant's statement of account from start to end, both included."""
+        return self._all(
+            StatementLine, "get_statement", p_tenant_id=tenant_id, p_from=start, p_to=end
+        )
+
+    def aging(self, as_of: date | None = None) -> list[Aging]:
+        """Return what tenants owe, by how long it has been due by as_of, by default today."""
+        return self._all(Aging, "get_aging", p_as_of=as_of)
+
     def simulate_plan(
         self, tenant_id: int | None, plan: str, start: date, end: date
     ) -> list[SimulatedLine]:
@@ -916,6 +1043,97 @@ class Client:
         return int(
             self._scalar("generate_invoice", p_tenant_id=tenant_id, p_period_start=period_start)
         )
+
+    def finalize_invoice(self, invoice_id: int, expected_total: Number | None = None) -> int:
+        """Issue a draft and return its id; with a total, only when it comes to that.
+
+        Raises PeriodError before its period is over or while its usage is not sound, and
+        InvoiceStateError.
+        """
+        return int(
+            self._scalar(
+                "finalize_invoice",
+                p_invoice_id=invoice_id,
+                p_expected_total=None if expected_total is None else _exact(expected_total),
+            )
+        )
+
+    def void_invoice(self, invoice_id: int, reason: str) -> int:
+        """Take an invoice back as a whole; raises InvoiceStateError when it was paid."""
+        return int(self._scalar("void_invoice", p_invoice_id=invoice_id, p_reason=reason))
+
+    def record_payment(
+        self,
+        invoice_id: int,
+        amount: Number,
+        method: str,
+        reference: str,
+        currency: str | None = None,
+    ) -> int:
+        """Enter money received and return the payment's id; the same reference, the same id."""
+        return int(
+            self._scalar(
+                "record_payment",
+                p_invoice_id=invoice_id,
+                p_amount=_exact(amount),
+                p_method=method,
+                p_reference=reference,
+                p_currency=currency,
+            )
+        )
+
+    def refund_payment(self, payment_id: int, amount: Number, reference: str) -> int:
+        """Enter that money was paid back, out of credit, and return the refund's id."""
+        return int(
+            self._scalar(
+                "refund_payment",
+                p_payment_id=payment_id,
+                p_amount=_exact(amount),
+                p_reference=reference,
+            )
+        )
+
+    def issue_credit_note(
+        self, invoice_id: int, amount: Number, reason: str, reference: str | None = None
+    ) -> int:
+        """Take a part of an issued invoice back and return the credit note's id."""
+        return int(
+            self._scalar(
+                "issue_credit_note",
+                p_invoice_id=invoice_id,
+                p_amount=_exact(amount),
+                p_reason=reason,
+                p_reference=reference,
+            )
+        )
+
+    def hold_unsound_tenants(self, start: date, end: date) -> int:
+        """Verify those days and hold the invoices of tenants whose usage fails; how many are."""
+        return int(self._scalar("hold_unsound_tenants", p_from=start, p_to=end))
+
+    def run_invoices(
+        self, month: date, *, batch: int = 500
+    ) -> Iterator[tuple[int, int, list[RunOutcome]]]:
+        """Issue what is due in a month for all tenants, batch by batch.
+
+        Yields, after each batch, how many tenants are done, how many there are, and what became of
+        the batch's periods. On an autocommit connection each batch is committed on its own.
+        """
+        tenants = self._execute("SELECT id FROM public.tenants ORDER BY id", {}, scalar_row)
+        for first in range(0, len(tenants), batch):
+            page = tenants[first : first + batch]
+            outcomes = self._all(
+                RunOutcome,
+                "run_invoices",
+                p_month=month,
+                p_after=page[0] - 1,
+                p_limit=len(page),
+            )
+            yield first + len(page), len(tenants), outcomes
+
+    def mark_overdue(self) -> int:
+        """Make unpaid invoices overdue and raise their dunning level; how many."""
+        return int(self._scalar("mark_overdue"))
 
     def propose_rerating(self, start: date, end: date, tenant_id: int | None = None) -> int:
         """Keep what the prices entered by now would change in those days; the proposal's id."""

@@ -36,6 +36,7 @@ from pyapi.demo_platform import (
     CALLS_IN_ALL,
     CARDS,
     HERO,
+    INVOICED,
     MESSAGES,
     MESSAGES_IN_ALL,
     MISSING_PRICE,
@@ -392,6 +393,7 @@ RECORD = (
     cli.Column("unit_cost", cli.money),
     cli.Column("total_cost", cli.money),
 )
+LATE_CALL = "CA-demo-late"
 ASIDE = (
     cli.Column("source_table", title="table"),
     cli.Column("rows", cli.number),
@@ -420,6 +422,7 @@ class Tour:
         self._show_reports()
         self._show_invoice()
         self._show_prepaid()
+        self._show_issued()
         self._show_verified()
 
     def _show_platform(self) -> None:
@@ -557,6 +560,35 @@ class Tour:
         for webhook in scene.webhooks:
             _tell(f"webhook received, signature verified: {describe(webhook)}")
 
+    def _show_issued(self) -> None:
+        """One invoice issued and explained; a late call is on the next one; a credit note."""
+        tenant_id = self.loaded.tenant_ids[INVOICED]
+        last_day = self._period(tenant_id).period_start - timedelta(days=1)
+        period = self.client.billing_period(tenant_id, cli.format_instant(last_day))
+        invoice_id = self.client.generate_invoice(tenant_id, period.period_start)
+        company = TENANTS[INVOICED].company_name
+        _head("The invoice", f"{company}'s is issued: numbered, hashed, never changed again")
+        self._type("invoice", "finalize", invoice_id)
+        usage = [line for line in self.client.invoice(invoice_id).lines if line.kind == "usage"]
+        line = min(usage, key=lambda line: len(self.client.explain_invoice_line(line.id)))
+        _tell("", "A line, down to every call or message behind it, in cents that add up:")
+        self._type("invoice", "explain", line.id)
+        self.connection.execute(
+            "INSERT INTO calls (tenant_id, call_sid, from_number, to_number, status, answered_at,"
+            " duration_seconds) VALUES (%s, %s, %s, '+14155550142', 'completed', %s, 4200)"
+            " ON CONFLICT (call_sid) DO NOTHING",
+            [tenant_id, LATE_CALL, TENANTS[INVOICED].number, cli.format_instant(last_day)],
+        )
+        _tell(
+            "",
+            f"A call of {last_day} comes in late. The issued invoice stays as it is; the draft of",
+            "the next period has the call, and names the period that it belongs to:",
+        )
+        self._type("invoices", tenant_id, "--draft", self._period(tenant_id).period_start)
+        _tell("", "And something was not right: a part of the issued invoice is taken back.")
+        amount = round(self.client.invoice(invoice_id).total_amount / 2, 2)
+        self._type("invoice", "credit-note", invoice_id, amount, "--reason", "Goodwill")
+
     def _show_verified(self) -> None:
         _head("The proof", "every sum, price, balance and invoice recomputed")
         _tell(f"$ {self.program} verify")
@@ -571,9 +603,12 @@ class Tour:
 
     def _command(self, name: str, *options: str) -> None:
         """Print a command as anyone can type it, and its output, which is that command's own."""
-        arguments = [name, str(self.hero), *options]
         if name in ("history", "balance"):
             _tell("")
+        self._type(name, self.hero, *options)
+
+    def _type(self, *words: object) -> None:
+        arguments = [str(word) for word in words]
         _tell(f"$ {self.program} {' '.join(arguments)}")
         settings = cli.Settings(self.conninfo)
         if code := cli.main.main(arguments, standalone_mode=False, obj=settings):

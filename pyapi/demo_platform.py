@@ -81,7 +81,7 @@ TENANTS = (
         credit=Decimal(5000),
     ),
 )
-HERO, WITHOUT_A_RATE, WITH_OWN_CARD = 0, 2, 5
+HERO, WITHOUT_A_RATE, INVOICED, WITH_OWN_CARD = 0, 2, 4, 5
 
 # Numbers that are nobody's: set aside for fiction by each country's regulator, or never assigned.
 COUNTRIES = {

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from campaigns import oracle
 from pyapi import Client, cli, demo, demo_platform
+from pyapi.client import Invoice
 from pyapi.errors import UsageError
 
 UPDATES = 11_393
@@ -92,8 +93,10 @@ def check_drafts(db: Connection, client: Client, charges: list[oracle.Charge]) -
     ).fetchall()
     assert len(tenants) == len(demo_platform.TENANTS)
     for tenant_id, cycle_day, fee, currency in tenants:
-        [header] = client.invoices(tenant_id)
-        assert header.status == "draft"
+        header, *later = reversed(client.invoices(tenant_id))
+        is_issued = tenant_id == demo_platform.INVOICED + 1
+        assert header.status == ("pending" if is_issued else "draft")
+        assert len(later) == is_issued
         assert header.currency == currency
         assert header.period_start.day == last_of(header.period_start, cycle_day)
         next_day = header.period_end + dt.timedelta(days=1)
@@ -109,6 +112,9 @@ def check_drafts(db: Connection, client: Client, charges: list[oracle.Charge]) -
             for key, line in lines.items()
         }
         shown = client.invoice(header.id)
+        if is_issued:
+            check_issued(db, client, header, later[0], amounts)
+            continue
         usage = [line for line in shown.lines if line.kind == "usage"]
         assert amounts == {
             (line.channel, line.resource_type, line.unit_price): line.amount for line in usage
@@ -121,6 +127,30 @@ def check_drafts(db: Connection, client: Client, charges: list[oracle.Charge]) -
         fees = [line.amount for line in shown.lines if line.kind == "plan_fee"]
         assert fees == ([fee] if fee else [])
         assert shown.total_amount == sum(amounts.values()) + fee
+
+
+def check_issued(
+    db: Connection,
+    client: Client,
+    header: Invoice,
+    draft: Invoice,
+    amounts: dict[tuple[Any, ...], Fraction],
+) -> None:
+    """The invoice has all but the late call, the next draft has that, and half was credited."""
+    late = Decimal("1.05")  # 70 minutes at 0.015.
+    shown, following = client.invoice(header.id), client.invoice(draft.id)
+    assert shown.invoice_number == f"INV-{shown.period_start:%Y-%m}-0001"
+    assert shown.total_amount == sum(line.amount for line in shown.lines)
+    assert abs(shown.total_amount + late - sum(amounts.values())) <= Decimal("0.01")
+    assert [line.amount for line in following.lines if line.kind == "adjustment"] == [late]
+    for line in shown.lines:
+        shares = [record.share for record in client.explain_invoice_line(line.id)]
+        assert sum(shares, Decimal()) == line.amount
+        assert shares
+    assert shown.amount_credited == round(shown.total_amount / 2, 2)
+    dispositions = "SELECT DISTINCT disposition FROM billing.usage_disposition WHERE tenant_id = %s"
+    found = db.execute(dispositions.encode(), [header.tenant_id]).fetchall()
+    assert {name for (name,) in found} == {"invoiced", "late", "open"}
 
 
 def last_of(day: dt.date, cycle_day: int) -> int:

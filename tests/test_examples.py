@@ -12,7 +12,14 @@ from conftest import Cluster
 from pyapi.embedded import project
 
 EXAMPLE = re.compile(r"```sql\n(.*?)```\s+```text\n(.*?)```", re.DOTALL)
-PAGES = ["README.md", "docs/attach.md", "docs/credit.md", "docs/messages.md", "docs/pricing.md"]
+PAGES = [
+    "README.md",
+    "docs/attach.md",
+    "docs/credit.md",
+    "docs/invoices.md",
+    "docs/messages.md",
+    "docs/pricing.md",
+]
 
 
 def test_every_page_with_an_example_is_run() -> None:

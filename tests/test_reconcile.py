@@ -421,13 +421,15 @@ def test_what_is_set_aside_is_announced_once_without_personal_data(
 def tamper(db: Connection, statement: str) -> None:
     """As an owner who switches off what protects the records."""
     db.execute("ALTER TABLE billing.usage_records DISABLE TRIGGER append_only")
+    db.execute("ALTER TABLE billing.invoices DISABLE TRIGGER protect_invoice")
+    db.execute("ALTER TABLE billing.invoice_line_items DISABLE TRIGGER protect_lines_updated")
     db.execute(statement.encode())
     db.execute("ALTER TABLE billing.usage_records ENABLE TRIGGER append_only")
 
 
 ISSUE = """
     SELECT generate_invoice(1, '2025-11-01');
-    UPDATE invoices SET status = 'pending', finalized_at = clock_timestamp();
+    SELECT finalize_invoice(id) FROM invoices;
     """
 BREAKS = {
     "summaries equal records": "UPDATE usage_deltas SET total_cost = total_cost + 1",
@@ -479,6 +481,17 @@ BREAKS = {
         {ISSUE} UPDATE invoice_line_items SET amount = 0.015
         """,
     "an issued invoice bills its records": f"{ISSUE} UPDATE invoice_line_items SET quantity = 7",
+    "an issued invoice is as it was issued": f"""
+        {ISSUE} UPDATE invoice_line_items SET description = 'Nothing'
+        """,
+    "numbers are an unbroken chain": f"{ISSUE} UPDATE number_series SET last_number = 2",
+    "an invoice is settled by what was paid and credited": f"""
+        {ISSUE} UPDATE invoices SET amount_paid = total_amount, status = 'paid'
+        """,
+    "usage is billed once, on its invoice or an adjustment": f"""
+        {ISSUE} SELECT record_usage(1, 'sms', 'message', 'late', 3, '{{}}', '2025-11-14');
+        SELECT collect_adjustments('{{1}}'); UPDATE adjustments SET amount = 7
+        """,
     "prices are resolved": "UPDATE resolved_prices SET unit_price = 7",
     "the terms of a tenant are remembered": "UPDATE tenant_terms SET plan_id = 3",
     "deserved equals recorded": """
@@ -487,6 +500,7 @@ BREAKS = {
         """,
 }
 TIMELESS = {
+    "numbers are an unbroken chain",
     "balance equals credit entries",
     "lots and what is taken from them agree",
     "an account is the sum of its reservations",

@@ -369,10 +369,8 @@ def test_an_invoiced_period_yields_an_adjustment_of_the_next_invoice(db: Connect
         tenant: value(db, "SELECT billing.generate_invoice(%s, '2026-05-01')", tenant)
         for tenant in (1, 2, 4)
     }
-    db.execute(
-        "UPDATE billing.invoices SET status = CASE tenant_id WHEN 1 THEN 'paid' ELSE 'pending' END,"
-        " finalized_at = now() WHERE tenant_id <> 4"
-    )
+    for tenant in (1, 2):
+        db.execute("SELECT billing.finalize_invoice(%s)", [invoices[tenant]])
     issued = "SELECT * FROM billing.invoice_line_items WHERE tenant_id <> 4 ORDER BY id"
     lines = db.execute(issued.encode()).fetchall()
     cost = """
@@ -417,7 +415,7 @@ def test_an_invoiced_period_yields_an_adjustment_of_the_next_invoice(db: Connect
     assert_sound(db)
 
 
-def test_an_adjustment_leaves_out_what_others_record_meanwhile(
+def test_an_adjustment_takes_in_what_others_record_meanwhile(
     db: Connection, connect: Callable[..., Connection], pool: ThreadPoolExecutor
 ) -> None:
     db.execute(
@@ -429,7 +427,7 @@ def test_an_adjustment_leaves_out_what_others_record_meanwhile(
     for row in range(1, 9):
         add_call(db, row)
     db.execute("SELECT billing.generate_invoice(1, '2026-05-01')")
-    db.execute("UPDATE billing.invoices SET status = 'paid', finalized_at = now()")
+    db.execute("SELECT billing.finalize_invoice(id) FROM billing.invoices")
     db.execute("UPDATE billing.pricing_rates SET is_active = false WHERE plan_id = 10")
     add_rate(db, "voice", "minute", "1", plan_id=10)
     proposal = value(db, ALL)
@@ -441,7 +439,10 @@ def test_an_adjustment_leaves_out_what_others_record_meanwhile(
     holder.rollback()
     assert future.result().fetchone() == (8,)
     operator.commit()
-    assert value(db, "SELECT amount FROM billing.adjustments") == Decimal("1.5")
+    # Five and three minutes were 6.50; eight at the new price are 8, and one came late.
+    assert value(db, "SELECT amount FROM billing.adjustments") == Decimal("2.5")
+    db.execute("SELECT billing.generate_invoice(1, '2026-06-01')")
+    assert value(db, "SELECT sum(amount) FROM billing.adjustments") == Decimal("2.5")
     assert_sound(db)
 
 

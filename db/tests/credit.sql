@@ -1,6 +1,6 @@
 -- A tenant's balance is the sum of its entries, each entered once.
 BEGIN;
-SELECT plan(27);
+SELECT plan(28);
 \ir fixtures/tenants.sql
 
 SELECT grant_credit(7, 100, 'purchase', 'order 1') AS entry
@@ -38,7 +38,7 @@ SELECT results_eq(
 
 SELECT lives_ok($$SELECT generate_invoice(7, '2025-10-01')$$, 'a draft');
 SELECT is((SELECT trim_scale(current_usage) FROM get_tenant_balance(7)), 16.5, 'is no invoice yet');
-UPDATE invoices SET status = 'pending', finalized_at = clock_timestamp() WHERE tenant_id = 7;
+SELECT lives_ok('SELECT finalize_invoice(id) FROM invoices WHERE tenant_id = 7', 'it is issued');
 SELECT is((SELECT trim_scale(current_usage) FROM get_tenant_balance(7, now() + interval '1 day')), 1.5, 'once it is final, its usage is invoiced');
 SELECT throws_ok('SELECT * FROM get_tenant_balance(999)', 'UB002', NULL, 'the balance of an unknown tenant is UB002');
 

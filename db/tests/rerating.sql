@@ -1,6 +1,6 @@
 -- Re-rating is a stored difference: proposed, read, applied once, and never at the cost of what was issued.
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 \ir fixtures/tenants.sql
 
 CREATE FUNCTION pg_temp.story()
@@ -78,7 +78,7 @@ SELECT is(apply_rerating(:withdrawn), 0::bigint, 'and left as it is');
 INSERT INTO pricing_rates (channel, resource_type, unit_price, effective_from) VALUES ('voice', 'minute', 0.05, '2025-11-15 00:00:00+00');
 SELECT generate_invoice(7, '2025-11-01') AS issued, generate_invoice(8, '2025-11-01') AS draft
 \gset
-UPDATE invoices SET status = 'overdue', finalized_at = clock_timestamp() WHERE id = :issued;
+SELECT is(finalize_invoice(:issued), :issued::bigint, 'one is issued');
 CREATE TEMPORARY TABLE issued_lines AS SELECT * FROM get_invoice_lines(:issued);
 SELECT is(apply_rerating(propose_rerating('2025-11-01', '2025-11-30')), 2::bigint, 'when an invoiced period is re-rated');
 SELECT results_eq(format('SELECT * FROM get_invoice_lines(%s)', :issued), 'SELECT * FROM issued_lines', 'the issued invoice stays');

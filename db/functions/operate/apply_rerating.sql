@@ -6,6 +6,7 @@ SET jit = off
 AS $$
 DECLARE
     v_proposal billing.rerating_proposals;
+    v_tenants bigint[];
     v_replaced bigint;
 BEGIN
     -- Whoever applies it at the same time waits here, and finds it applied.
@@ -23,17 +24,17 @@ BEGIN
     END IF;
     PERFORM billing.require_attached_months(v_proposal.from_date, v_proposal.to_date);
 
-    -- No invoice of these tenants is drawn up while their usage changes under it.
-    PERFORM pg_advisory_xact_lock(hashtextextended('billing.generate_invoice', t.tenant_id))
-    FROM (
-        SELECT DISTINCT d.tenant_id
-        FROM billing.rerating_differences AS d
-        WHERE d.proposal_id = p_proposal_id
-        ORDER BY d.tenant_id
-    ) AS t;
-
+    -- No invoice of these tenants is drawn up while their usage changes under it. What came to issued ones before is an
+    -- adjustment of its own.
+    v_tenants := ARRAY(
+        SELECT DISTINCT d.tenant_id FROM billing.rerating_differences AS d WHERE d.proposal_id = p_proposal_id
+    );
+    PERFORM billing.lock_invoicing(v_tenants);
+    PERFORM billing.collect_adjustments(v_tenants);
     v_replaced := billing.replace_charges(p_proposal_id);
-    PERFORM billing.adjust_invoiced_periods(p_proposal_id);
+    PERFORM billing.collect_adjustments(
+        v_tenants, format('rerating %s', p_proposal_id), 'Usage of %s to %s at corrected prices'
+    );
     UPDATE billing.rerating_proposals SET applied_at = clock_timestamp() WHERE id = p_proposal_id;
     RETURN v_replaced;
 END;

@@ -27,6 +27,10 @@ BEGIN
     END;
     RETURN NEXT;
 
+    task := 'invoices overdue';
+    done := billing.mark_overdue();
+    RETURN NEXT;
+
     -- Late, for attaching a partition holds a lock that readers of all months wait for until this ends. Where somebody has
     -- the table for longer, or usage came that an old snapshot does not see, it is for the next round.
     task := 'partitions made';

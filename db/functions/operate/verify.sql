@@ -269,7 +269,7 @@ BEGIN
                 INNER JOIN billing.pricing_rates AS p ON p.id = u.rate_id
                 WHERE u.tenant_id = i.tenant_id
                     AND u.usage_date BETWEEN i.period_start AND i.period_end
-                    AND u.created_at <= COALESCE(i.finalized_at, 'infinity')
+                    AND billing.covers(i.usage_cut, u.id, u.xact)
                 -- As list_invoice_usage.
                 GROUP BY
                     u.channel, u.resource_type, u.unit_cost, p.initial_increment, p.billing_increment,
@@ -290,6 +290,8 @@ BEGIN
             WHERE d.month <= i.period_end
                 AND d.month + interval '1 month' > i.period_start
         );
+
+    RETURN QUERY SELECT v.* FROM billing.verify_invoices(p_from, p_to) AS v;
 
     FOR v_table IN SELECT m.source_table FROM billing.metered_tables AS m ORDER BY m.source_table LOOP
         CONTINUE WHEN to_regclass(billing.qualify_source(v_table)) IS NULL;

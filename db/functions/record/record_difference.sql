@@ -232,6 +232,7 @@ BEGIN
     FOR v_i IN 1 .. cardinality(v_written) LOOP
         v_written[v_i].id := nextval('billing.usage_records_id_seq');
         v_written[v_i].created_at := clock_timestamp();
+        v_written[v_i].xact := pg_current_xact_id();
     END LOOP;
     RETURN billing.write_records(v_written);
 END;

@@ -62,6 +62,7 @@ BEGIN
                 COALESCE(p_metadata ->> 'to', p_metadata ->> 'to_number')
             );
             v_record.metadata := COALESCE(p_metadata, '{}');
+            v_record.xact := pg_current_xact_id();
             PERFORM billing.write_records(ARRAY[v_record]);
             RETURN v_record.id;
         END IF;

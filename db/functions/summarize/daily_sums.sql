@@ -2,12 +2,12 @@
 CREATE OR REPLACE VIEW billing.daily_sums WITH (security_invoker = true) AS
 SELECT
     tenant_id, summary_date, channel, resource_type, rate_id, total_quantity, billed, total_cost,
-    record_count
+    record_count, changes
 FROM billing.usage_sums
 UNION ALL
 SELECT
     tenant_id, summary_date, channel, resource_type, rate_id, total_quantity, billed, total_cost,
-    record_count::bigint
+    record_count::bigint, changes::bigint
 FROM billing.usage_deltas;
 
 COMMENT ON VIEW billing.daily_sums IS
@@ -22,3 +22,4 @@ COMMENT ON COLUMN billing.daily_sums.total_quantity IS 'In units of the resource
 COMMENT ON COLUMN billing.daily_sums.billed IS 'As usage_sums.billed: seconds for minutes, else units.';
 COMMENT ON COLUMN billing.daily_sums.total_cost IS 'Major units of the tenant''s currency; 0 for what a period prices.';
 COMMENT ON COLUMN billing.daily_sums.record_count IS 'Charges minus reversals.';
+COMMENT ON COLUMN billing.daily_sums.changes IS 'As usage_sums.changes: added up over a day, it tells whether anything was recorded since.';

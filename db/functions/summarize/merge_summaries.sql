@@ -19,11 +19,11 @@ BEGIN
     added AS (
         INSERT INTO billing.usage_sums AS s (
             tenant_id, summary_date, channel, resource_type, rate_id,
-            total_quantity, billed, total_cost, record_count
+            total_quantity, billed, total_cost, record_count, changes
         )
         SELECT
             tenant_id, summary_date, channel, resource_type, rate_id,
-            sum(total_quantity), sum(billed), sum(total_cost), sum(record_count)
+            sum(total_quantity), sum(billed), sum(total_cost), sum(record_count), sum(changes)
         FROM taken
         GROUP BY tenant_id, summary_date, channel, resource_type, rate_id
         ON CONFLICT (tenant_id, summary_date, channel, resource_type, rate_id) DO UPDATE
@@ -31,7 +31,8 @@ BEGIN
             total_quantity = s.total_quantity + EXCLUDED.total_quantity,
             billed = s.billed + EXCLUDED.billed,
             total_cost = s.total_cost + EXCLUDED.total_cost,
-            record_count = s.record_count + EXCLUDED.record_count
+            record_count = s.record_count + EXCLUDED.record_count,
+            changes = s.changes + EXCLUDED.changes
     )
     SELECT count(*)
     INTO v_merged
