@@ -36,7 +36,8 @@ SELECT is(
         'usage_records.destination',
         'usage_records.seconds',
         'usage_records.source_id',
-        'usage_records.source_table'
+        'usage_records.source_table',
+        'usage_records.xact'
     ] COLLATE "C",
     'only these columns may be left empty'
 );
