@@ -498,8 +498,6 @@ def _reason_to_fail(interleaving: Interleaving, script: Script, outcome: Outcome
     others = {act for other in interleaving.scripts if other is not script for act in other.acts}
     if sqlstate.startswith("UB") or (sqlstate == OVERLAP and "another price" in acts):
         return "refused by billing, with a reason"
-    if sqlstate == DEADLOCK and "look_closer" in outcome.told:
-        return "to be mended: 40P01, the first usage by hand of a tenant beside its change of plan"
     if sqlstate == DEADLOCK and any(
         len(other.acts) > 1 and set(other.acts) & BY_HAND_ACTS for other in interleaving.scripts
     ):
@@ -510,8 +508,6 @@ def _reason_to_fail(interleaving: Interleaving, script: Script, outcome: Outcome
         return "to be mended: 23505 where 40001 is meant, recording by hand"
     if sqlstate != SERIALIZATION:
         return None
-    if "UPDATE billing.unrated_usage" in outcome.told:
-        return "to be mended: 40001, its entry of unrated_usage was retried or announced since"
     if not acts <= APPLICATION_ACTS.keys():
         return "serialization failures: of those who record by hand, sweep or enter prices"
     if "maintain" in others:

@@ -218,12 +218,20 @@ BEGIN
         v_written := v_record || v_written;
     END LOOP;
 
-    UPDATE billing.unrated_usage
-    SET resolved_at = clock_timestamp()
-    WHERE source_table = p_source_table
-        AND source_id = p_source_id
-        AND resolved_at IS NULL
-        AND (part = ANY (v_aside)) IS NOT TRUE;
+    IF v_was_aside THEN
+        BEGIN
+            UPDATE billing.unrated_usage
+            SET resolved_at = clock_timestamp()
+            WHERE source_table = p_source_table
+                AND source_id = p_source_id
+                AND resolved_at IS NULL
+                AND (part = ANY (v_aside)) IS NOT TRUE;
+        EXCEPTION
+            WHEN serialization_failure THEN
+                -- In an old snapshot: the entry was retried or announced since. The next retry finds it settled.
+                NULL;
+        END;
+    END IF;
 
     IF cardinality(v_written) = 0 THEN
         RETURN 0;
