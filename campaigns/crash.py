@@ -27,6 +27,7 @@ from campaigns.load import (
     Journal,
     at_work,
     check,
+    rate_what_waited,
     repeat,
     settle,
     wait_for_work,
@@ -113,25 +114,10 @@ def crash_once(
     figures.slowest_recovery = max(figures.slowest_recovery, time.monotonic() - begin)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         settle(journal, connection)
-        rate_what_waited(connection, figures)
+        rate_what_waited(journal, connection)
         check(journal, connection)
         repeat(journal, connection)
         check(journal, connection)
-
-
-def rate_what_waited(connection: psycopg.Connection, figures: Figures) -> None:
-    """What the trigger could not lock within its two seconds is set aside, and rated as if at once.
-
-    Raises CounterExample when anything was set aside for another reason.
-    """
-    query = """
-        SELECT sqlstate, count(*) FROM billing.unrated_usage WHERE resolved_at IS NULL GROUP BY 1
-        """
-    aside: dict[str, int] = dict(connection.execute(query).fetchall())
-    if aside.keys() - {"55P03"}:
-        raise CounterExample(f"set aside: {aside}")
-    connection.execute("SELECT billing.retry_unrated()")
-    figures.counts["set aside after 2 s, rated later"] += sum(aside.values())
 
 
 def crash(server: Server, manner: str, rng: random.Random, name: str) -> None:

@@ -29,6 +29,7 @@ from campaigns.load import (
     Journal,
     at_work,
     check,
+    rate_what_waited,
     repeat,
     settle,
     wait_for_work,
@@ -370,11 +371,13 @@ def promote(major: int, place: Path, rng: random.Random, seconds: float = 3) -> 
         admin.execute("SELECT pg_promote()")
     with psycopg.connect(replica.conninfo(), autocommit=True) as connection:
         settle(journal, connection)
+        rate_what_waited(journal, connection)
         check(journal, connection)
         repeat(journal, connection)
         kept = journal.figures["transactions acknowledged"]
         with at_work(journal, rng, replica.conninfo()):
             wait_for_work(journal, 20)
+        rate_what_waited(journal, connection)
         check(journal, connection)
     return f"{kept} transactions acknowledged before, 0 lost"
 

@@ -21,10 +21,15 @@ from pyapi.client import Client, DistributionStep
 from pyapi.errors import BadArgumentError, MissingExtensionError
 
 # Plain PostgreSQL has no GiST equality for numbers: plan_distribution makes it over.
-KEYS_WITHOUT_TENANT = {("invoices", "invoices_periods_do_not_overlap")}
+# Numbers of documents are gapless over all tenants of a legal entity.
+KEYS_WITHOUT_TENANT = {
+    ("invoices", "invoices_periods_do_not_overlap"),
+    ("issued_documents", "issued_documents_pkey"),
+}
 # A row is looked for by its id alone, since its tenant may have changed. On Citus it cannot:
 # there these would have to name the tenant, or ask every shard from within one.
 STATEMENTS_WITHOUT_TENANT = {
+    "find_invoice_problems",
     "find_open_charges",
     "record_deserved",
     "record_inserted",
@@ -34,6 +39,7 @@ NOT_GROWING = {
     *("calendar_holidays", "calendars", "deployed_files", "detached_months", "metered_tables"),
     *("month_loads", "plan_allowances", "pricing_plans", "pricing_rates", "rerating_proposals"),
     *("resolved_prices", "task_runs", "yoyo_lock"),
+    *("coupons", "dunning_steps", "legal_entities", "number_series", "tax_rules"),
 }
 UNRATED = "unrated_usage"
 

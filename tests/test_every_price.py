@@ -232,6 +232,11 @@ def test_calls_and_periods_cost_what_the_oracle_says(db: Connection, round_: int
             " date_trunc('month', %(day)s::timestamp)::date,"
             " (date_trunc('month', %(day)s::timestamp) + interval '1 month - 1 day')::date, now())",
         }
+        db.execute(
+            "SELECT add_up_prices(ARRAY[%(id)s::bigint],"
+            " ARRAY[date_trunc('month', %(day)s::timestamp)::date], ARRAY[%(day)s::date + 1])",
+            {"id": TENANT, "day": day},
+        )
         for name, query in queries.items():
             row = db.execute(query.encode(), {"id": TENANT, "day": day}).fetchone()
             assert row is not None

@@ -14,7 +14,8 @@ AS $$
                 WHEN t.attnotnull THEN 'distributed'
                 WHEN c.relname IN (
                     'pricing_plans', 'pricing_rates', 'resolved_prices', 'calendars', 'calendar_bands', 'calendar_holidays',
-                    'plan_allowances', 'metered_tables', 'detached_months', 'month_loads', 'rerating_proposals'
+                    'plan_allowances', 'metered_tables', 'detached_months', 'month_loads', 'rerating_proposals',
+                    'legal_entities', 'number_series', 'coupons', 'tax_rules', 'dunning_steps'
                 ) THEN 'reference'
                 ELSE 'local'
             END AS kind,
