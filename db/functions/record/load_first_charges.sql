@@ -9,7 +9,6 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_written bigint;
-    v_unpriced record;
 BEGIN
     EXECUTE format(
         'INSERT INTO billing.%I (
@@ -26,15 +25,7 @@ BEGIN
     ) USING p_measured, p_source_table;
     GET DIAGNOSTICS v_written = ROW_COUNT;
     IF v_written < cardinality(p_measured) THEN
-        FOR v_unpriced IN SELECT * FROM billing.price_measurements(p_measured) AS p WHERE p.problem IS NOT NULL LOOP
-            PERFORM billing.set_aside(
-                p_source_table, v_unpriced.source_id, v_unpriced.part, v_unpriced.tenant_id, v_unpriced.problem,
-                billing.problem_reason(v_unpriced.problem),
-                billing.describe_problem(
-                    v_unpriced.channel, v_unpriced.resource_type, v_unpriced.measured, v_unpriced.occurred_at
-                )
-            );
-        END LOOP;
+        PERFORM billing.set_unpriced_aside(p_source_table, p_measured);
     END IF;
     RETURN v_written;
 END;

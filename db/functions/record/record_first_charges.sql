@@ -8,7 +8,6 @@ DECLARE
     v_written integer;
     v_tenant_ids bigint[];
     v_resource_ids text[];
-    v_unpriced record;
 BEGIN
     IF EXISTS (
         SELECT
@@ -78,15 +77,7 @@ BEGIN
         PERFORM billing.settle_recorded(v_tenant_ids, v_resource_ids);
     END IF;
     IF v_written < cardinality(p_measured) THEN
-        FOR v_unpriced IN SELECT * FROM billing.price_measurements(p_measured) AS p WHERE p.problem IS NOT NULL LOOP
-            PERFORM billing.set_aside(
-                p_source_table, v_unpriced.source_id, v_unpriced.part, v_unpriced.tenant_id, v_unpriced.problem,
-                billing.problem_reason(v_unpriced.problem),
-                billing.describe_problem(
-                    v_unpriced.channel, v_unpriced.resource_type, v_unpriced.measured, v_unpriced.occurred_at
-                )
-            );
-        END LOOP;
+        PERFORM billing.set_unpriced_aside(p_source_table, p_measured);
     END IF;
     RETURN v_written;
 END;
