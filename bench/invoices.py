@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 from datetime import date
 
 import psycopg
 
+from bench.measure import Sample, at_least, by_turns
+from bench.stage import Stage
 from pyapi import Client
 
 MONTH = date(2025, 11, 1)
 BATCH = 500
+# Both on each day of the month: what an invoice costs goes by days, not by records.
+MANY, FEW = 300, 30
 
 
 @dataclass(frozen=True)
@@ -83,3 +88,28 @@ def measure_run(connection: psycopg.Connection, tenants: int, records: int) -> I
         times.append(time.monotonic() - begin)
     assert issued == tenants
     return InvoiceRun(tenants, tenants * records, issued, adding_up, *times)
+
+
+_numbers = itertools.count(1)
+
+
+def _issued(stage: Stage, variant: str) -> Sample:
+    """Invoices a second, records added up beforehand."""
+    database = stage.beside(f"irisx_invoices_{next(_numbers)}")
+    database.owner.execute("DELETE FROM public.tenants")
+    tenants = stage.scale.large_tenant // 5000
+    run = measure_run(database.owner, tenants, int(variant.split()[0]))
+    return Sample(run.invoices_per_second)
+
+
+MEASURES = [
+    by_turns(
+        "invoices",
+        "invoices issued a second, many records each / few records each",
+        "/s",
+        at_least(0.9),
+        (f"{MANY} records each", f"{FEW} records each"),
+        _issued,
+        is_once=True,
+    ),
+]

@@ -4,7 +4,7 @@ A module of measures has a list MEASURES: of what by_turns() makes of a function
 variant, or of Measure itself.
 """
 
-from bench import backfill, credit, deadlocks, rating, reads, updates, wal
+from bench import backfill, credit, deadlocks, invoices, rating, reads, updates, wal
 
 MEASURES = [
     *updates.MEASURES,
@@ -14,4 +14,5 @@ MEASURES = [
     *wal.MEASURES,
     *rating.MEASURES,
     *credit.MEASURES,
+    *invoices.MEASURES,
 ]
