@@ -95,6 +95,13 @@ FROM generate_series(150, 159) AS n WHERE n % 3 = 0;
 """
 
 
+PASSED_OVER = (
+    *("settle_reservations", "end_reservations", "set_aside", "reservations", "unrated_usage"),
+    "record_difference: UPDATE billing.unrated_usage",
+)
+"""Where 40001 is caught: nothing is to be settled there, or another entry is as good."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """Statements of an application, and the rows that they write."""
@@ -552,6 +559,12 @@ class Faults:
             self.figures.states.add(fault.state)
         return reached
 
+    def _may_absorb(self, fault: Fault, hit: set[int]) -> bool:
+        """In an old snapshot, what became of a reservation or an entry since is passed over."""
+        return fault.state == "40001" and all(
+            site.place.startswith(PASSED_OVER) for site in self.sites if site.number in hit
+        )
+
     def _attempt(self, scenario: Scenario, fault: Fault) -> tuple[set[int], str]:
         expected, before = self._expected[scenario.name], self._before[scenario.name]
         self._begin(scenario, fault)
@@ -565,7 +578,13 @@ class Faults:
         warnings = self._warnings()
         self._calm()
         found = self._look(scenario, window)
-        if fault.state in PASSED_ON and reached & set(fault.sites) and not fault.is_once:
+        hit = reached & set(fault.sites)
+        if (
+            hit
+            and fault.state in PASSED_ON
+            and not fault.is_once
+            and not self._may_absorb(fault, hit)
+        ):
             raise CounterExample(f"{fault.state} did not reach the application")
         if found.rows != expected.rows:
             raise CounterExample("the application's rows are not what it wrote")
