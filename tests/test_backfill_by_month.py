@@ -328,3 +328,14 @@ def test_the_command(database: str, db: Connection) -> None:
     assert result.exit_code == 0, result.stderr
     assert value(db, "SELECT count(*) FROM usage_records") > 800
     sound(db)
+
+
+def test_a_batch_that_holds_only_what_another_month_has_recorded_is_passed_over(
+    db: Connection,
+) -> None:
+    # 6 is recorded in October; with it alone in a batch, there is nothing of December to compare.
+    ranges = '{"calls": [6, 6]}'
+    assert value(db, f"SELECT begin_load('2025-12-01', '{ranges}')")
+    assert value(db, "SELECT until_id FROM load_rows('2025-12-01', 'calls')") == 6
+    assert value(db, "SELECT scanned FROM load_rows('2025-12-01', 'calls')") == 0
+    assert value(db, "SELECT NOT is_partial FROM month_loads")

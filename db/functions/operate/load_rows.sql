@@ -80,7 +80,8 @@ BEGIN
         IF cardinality(v_known) > 0 THEN
             v_of_month := cardinality(v_measured);
             v_measured := ARRAY(SELECT m FROM unnest(v_measured) AS m WHERE m.source_id <> ALL (v_known));
-            v_is_partial := cardinality(v_measured) < v_of_month;
+            -- No row of the batch need be of this month.
+            v_is_partial := COALESCE(cardinality(v_measured) < v_of_month, false);
         END IF;
         IF cardinality(v_measured) > 0 THEN
             scanned := cardinality(v_measured);
