@@ -11,6 +11,7 @@ DECLARE
         OR EXISTS (SELECT FROM billing.usage_deltas WHERE tenant_id = NEW.id);
     v_looks_closer boolean;
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'public.tenants');
     IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
         RAISE EXCEPTION 'the currency of a tenant with usage cannot change'
             USING ERRCODE = 'UB012',
