@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml $(LOCK)
 	@# Nothing is built by what no hash vouches for: setuptools comes first, for what is only to be had as source.
 	@awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' $(LOCK) >.venv/setuptools.lock
 	@{ $(PIP) --require-hashes --only-binary :all: -r .venv/setuptools.lock && \
-		$(PIP) --require-hashes --only-binary :all: --no-binary pgxnclient --no-build-isolation --use-pep517 -r $(LOCK); } || { \
+		$(PIP) --require-hashes --no-build-isolation --use-pep517 -r $(LOCK); } || { \
 		echo "error: $(LOCK) could not be installed as it stands. Where a hash does not match, the package index" >&2; \
 		echo "       gives out a file other than the one that was locked: do not go on before you know why. Where a" >&2; \
 		echo "       version is missing there, pin what there is, and look at the difference: make lock UV=uv" >&2; exit 1; }
