@@ -3,25 +3,46 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+LOCK := requirements-dev.lock
+UV ?= $(BIN)/uv
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 EMBEDDED := $(BIN)/python -m pyapi.embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-money test-model test-races test-crash test-move test-credit test-invoices test-faults test-input test-mutation check bench bench-scale migrate psql stop reset
+.PHONY: help install lock sbom audit demo test test-money test-model test-races test-crash test-move test-credit test-invoices test-faults test-input test-mutation check bench bench-scale migrate psql stop reset
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## make .venv with everything the other targets need
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "error: $(PYTHON) is not Python 3.10 or newer; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "error: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu:" >&2; \
 		echo "       apt-get install python3-venv (or name another Python: make PYTHON=...)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PYTHON) -m venv --clear .venv
+	@# Nothing is built by what no hash vouches for: setuptools comes first, for what is only to be had as source.
+	@awk '/^[a-z]/ { wanted = /^setuptools==/ } wanted' $(LOCK) >.venv/setuptools.lock
+	@{ $(PIP) --require-hashes --only-binary :all: -r .venv/setuptools.lock && \
+		$(PIP) --require-hashes --no-build-isolation --use-pep517 -r $(LOCK); } || { \
+		echo "error: $(LOCK) could not be installed as it stands. Where a hash does not match, the package index" >&2; \
+		echo "       gives out a file other than the one that was locked: do not go on before you know why. Where a" >&2; \
+		echo "       version is missing there, pin what there is, and look at the difference: make lock UV=uv" >&2; exit 1; }
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
+
+lock: ## pin anew what development needs, within the ranges of pyproject.toml (ARGS=--upgrade for the newest)
+	@command -v $(UV) >/dev/null || $(MAKE) install
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.10 --extra dev \
+		--custom-compile-command "make lock" --output-file $(LOCK) $(ARGS) pyproject.toml
+
+sbom: install ## write dist/irisx-usage.cdx.json: what the lock file pins, as CycloneDX
+	@$(BIN)/python -m supply sbom
+
+audit: install ## ask for known vulnerabilities of what the lock file pins (exit 1: some; 3: could not be asked)
+	@$(BIN)/python -m supply audit $(ARGS)
 
 demo: install ## see calls billed, summed and invoiced, on a PostgreSQL of its own
 	@$(BIN)/irisx-usage demo

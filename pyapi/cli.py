@@ -45,6 +45,7 @@ from pyapi.client import (
 )
 from pyapi.connection import connect
 from pyapi.errors import DatabaseUnavailableError, UsageError
+from pyapi.text import guard, printable, printable_lines
 
 VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
@@ -157,7 +158,7 @@ class _Group(click.Group):
 
 
 def _say(message: str) -> None:
-    click.echo(message, err=True)
+    click.echo(printable_lines(message), err=True)
 
 
 def _fail(message: str, detail: str | None = None, hint: str | None = None) -> NoReturn:
@@ -233,7 +234,9 @@ def make_table(columns: Sequence[Column], rows: Sequence[Any]) -> Table:
         )
     for row in rows:
         values = ((column, getattr(row, column.name)) for column in columns)
-        table.add_row(*(Text("" if v is None else column.show(v)) for column, v in values))
+        table.add_row(
+            *(Text("" if v is None else printable(column.show(v))) for column, v in values)
+        )
     return table
 
 
@@ -351,14 +354,14 @@ def _print_one(values: Mapping[str, Any], title: str, shown: Iterable[tuple[str,
         table.add_column()
         table.add_column(justify="right")
         for name, text in shown:
-            table.add_row(name, Text(text))
+            table.add_row(name, Text(printable(text)))
         print_titled(title, table)
 
 
 def print_titled(title: str, table: Table) -> None:
     # A title of rich's own would be folded to the table's width, and padded.
     console = make_console()
-    console.print(Text(title, style="bold"))
+    console.print(Text(printable(title), style="bold"))
     console.print(table)
 
 
@@ -367,9 +370,25 @@ def _print_json(value: Any) -> None:
 
 
 def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_LinesOfUnix(), lineterminator="\r\n")
     writer.writerow(names)
-    writer.writerows([_plain(value) for value in row] for row in rows)
+    writer.writerows(map(_cell, row) for row in rows)
+
+
+class _LinesOfUnix:
+    """Standard output for a csv.writer, which puts \\r in quotes only where it ends a line."""
+
+    def write(self, row: str) -> int:
+        return sys.stdout.write(row.removesuffix("\r\n") + "\n")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as CSV gives it: texts such that no spreadsheet runs them, lists as JSON."""
+    if isinstance(value, str):
+        return guard(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    return _plain(value)
 
 
 # Arguments

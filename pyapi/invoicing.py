@@ -155,7 +155,7 @@ def run(period: date, batch: int, skip_verify: bool) -> None:
     """
     console = Console(file=sys.stderr)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

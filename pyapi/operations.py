@@ -69,7 +69,7 @@ def _sweep(
     """Return the sums of a sweep by table; a bar on the terminal while it lasts."""
     console = Console(file=sys.stderr)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[recorded]:,} recorded"),

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pyapi import cli
 from pyapi.client import DeckRate, Rate, RateChange, RateDifference, RateGap
 from pyapi.errors import BadTermsError, OverlappingRateError, UsageError
+from pyapi.text import unguard
 
 SAMPLE = 20
 """How many changes a table shows; csv and json give all."""
@@ -59,9 +60,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "band": ("band", "time band", "time slot", "period"),
 }  # fmt: skip
 """Columns that are known by their names: in this order, lower case, _ and - read as a space."""
-
-# What spreadsheets would run as a formula.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 cli.COLUMNS.update(
     {
@@ -290,16 +288,6 @@ def _clean(field: str, cell: str, decimal_comma: bool) -> str:
     return cell
 
 
-def guard(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: with an apostrophe before it."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def unguard(text: str) -> str:
-    """Take back what guard did; any other apostrophe stays."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
 # Commands
 
 
@@ -435,7 +423,7 @@ def export_deck(card: str, channel: str, resource: str, at: datetime | None) -> 
         deck = client.export_deck(card, channel, resource, at)
         in_force = len(client.rates(card, channel, resource, None, at))
     names = [field.name for field in fields(DeckRate)]
-    cli._print_csv(names, (_guarded(asdict(rate)) for rate in deck))
+    cli._print_csv(names, (asdict(rate).values() for rate in deck))
     left_out = in_force - sum(not rate.band for rate in deck)
     if left_out:
         cli._say(f"{left_out} prices have terms that a deck cannot say, and are not in it")
@@ -500,10 +488,6 @@ def _parse_map(mapped: Sequence[str]) -> dict[str, str]:
     return columns
 
 
-def _guarded(values: Mapping[str, Any]) -> list[Any]:
-    return [guard(value) if isinstance(value, str) else value for value in values.values()]
-
-
 def _count(changes: Sequence[RateChange], *actions: str) -> int:
     return sum(item.action in actions for item in changes)
 
@@ -533,7 +517,7 @@ def _print_changes(changes: Sequence[RateChange], title: str) -> None:
 def _progress() -> Iterator[Progress]:
     console = Console(file=sys.stderr)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),

@@ -15,7 +15,8 @@ from psycopg import Connection
 
 from pyapi import Client, cli
 from pyapi.errors import BadTermsError, OverlappingRateError
-from pyapi.rates import DeckError, guard, instant, read_lines, unguard
+from pyapi.rates import DeckError, instant, read_lines
+from pyapi.text import guard, unguard
 
 START = "2025-01-01"
 MANY = 40_000
