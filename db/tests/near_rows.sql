@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(33);
+SELECT plan(35);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -146,6 +146,10 @@ SELECT is(
 SELECT results_eq(
     $$SELECT part::integer FROM unrated_usage WHERE source_table = 'near' AND source_id = 32 AND resolved_at IS NULL$$, 'VALUES (1)',
     'and waits for the first');
+
+-- Under READ COMMITTED a charge by its row enters nothing where resources recorded by hand are kept.
+SELECT lives_ok($$SELECT claim_resource('near', 2, 1::smallint, 7, 'voice', 'minute', 'R', '2025-11-14')$$, 'a resource need not be claimed');
+SELECT is_empty('SELECT * FROM direct_usage', 'and is not');
 
 SELECT * FROM finish();
 ROLLBACK;
