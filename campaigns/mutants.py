@@ -98,6 +98,11 @@ class Mutant:
     sql: str
     difference: str
 
+    @property
+    def place(self) -> str:
+        """The function's file below db/functions; of the database's own rules, "rule"."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class _Change:

@@ -1,7 +1,8 @@
 """Mutation: what the tests notice of a record path with one thing wrong in it.
 
-Each mutant is installed in a clone of a migrated database. There the pgTAP files run, those that
-found most so far first, until one fails; then the pytest files that concern the mutated stage.
+Each mutant is installed in a clone of a migrated database. There those pgTAP files run that call
+the mutated function, those first that found most of its mutants for their time, until one fails;
+then the pytest files that concern the mutated stage. A clone serves one mutant after the other.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import psycopg
 from psycopg import sql
@@ -29,8 +31,10 @@ from campaigns.mutants import RULES, TABLES, Mutant, list_mutants
 from pyapi.deploy import migrate
 from pyapi.embedded import Server, project
 
-SLOW = ("rates", "backfill", "periods")
-"""pgTAP files of seconds, for last."""
+VAIN = 8
+"""Mutants of a function that a pgTAP file may miss and still be asked, when time is short."""
+SERVES = 100
+"""Mutants to a clone, before what tests left in its tables, rolled back, makes it slow."""
 PYTEST = {
     "measure/sms_segments": "sms_segments",
     "measure": "existing_platform hostile",
@@ -50,6 +54,12 @@ LONGEST = 240
 """Seconds: what takes longer runs in circles, and would be noticed."""
 
 
+OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """by: the file that noticed, or None."""
@@ -65,13 +75,17 @@ class Bench:
 
     server: Server
     expected: dict[str, int] = field(default_factory=dict)
-    kills: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     took: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, set[str]] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter)
+    _runs_of: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _kills_of: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _spare: queue.SimpleQueue[tuple[str, int]] = field(default_factory=queue.SimpleQueue)
     _numbers: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self, only: Sequence[str] = ()) -> None:
-        """The template, and how many tests each pgTAP file passes there (or only some files)."""
+        """The template, and what each pgTAP file (or only some) passes and calls there."""
         self.server.start()
         self._run("CREATE DATABASE sound TEMPLATE template0")
         self._run("ALTER DATABASE sound SET search_path = billing, public, tap")
@@ -79,6 +93,7 @@ class Bench:
         sys.path.append(str(project() / "tests"))
         with psycopg.connect(self._conninfo("sound")) as connection:
             importlib.import_module("pgtap").load(connection)
+        self._run("ALTER DATABASE sound SET track_functions = 'pl'", is_admin=True)
         for file in sorted((project() / "db" / "tests").glob("*.sql")):
             if only and file.stem not in only:
                 continue
@@ -88,6 +103,18 @@ class Bench:
             self.expected[file.stem] = passed(done)
             if not self.expected[file.stem]:
                 raise RuntimeError(f"{file.name} fails without any mutant: {done.stdout[-500:]}")
+            self.calls[file.stem] = self._called()
+        self._run("ALTER DATABASE sound RESET track_functions", is_admin=True)
+
+    def _called(self) -> set[str]:
+        """Functions in PL/pgSQL that were called since it was last asked."""
+        with psycopg.connect(self._conninfo("sound", is_admin=True), autocommit=True) as connection:
+            # A session leaves its figures when it ends.
+            while connection.execute(OTHERS).fetchone() != (0,):
+                time.sleep(0.01)
+            called = connection.execute("SELECT funcname FROM pg_stat_user_functions").fetchall()
+            connection.execute("SELECT pg_stat_reset()")
+        return {name for (name,) in called}
 
     def list_mutants(self) -> list[Mutant]:
         """Of the functions, then of the database's own rules."""
@@ -103,22 +130,24 @@ class Bench:
         ]
 
     def judge(self, mutant: Mutant, *, is_quick: bool = False) -> Verdict:
-        """Install it and run tests until one notices; is_quick: the pgTAP files only."""
+        """Install it and run tests until one notices; is_quick: by the pgTAP files that soon find
+        something, or nothing."""
         begin = time.monotonic()
-        with self._clone() as name:
-            by = self._install(name, mutant) or self._by_pgtap(name)
+        with self._clone(mutant) as name:
+            by = self._install(name, mutant.sql, mutant) or self._by_pgtap(name, mutant, is_quick)
             if by is None and not is_quick:
                 by = self._by_pytest(name, mutant)
         if by is not None:
             with self._lock:
                 self.kills[by] += 1
+                self._kills_of[mutant.place][by] += 1
         return Verdict(mutant, by, time.monotonic() - begin)
 
-    def _install(self, name: str, mutant: Mutant) -> str | None:
-        """STILLBORN if it does not even load."""
+    def _install(self, name: str, text: str, mutant: Mutant) -> str | None:
+        """The mutant, or what was there before it; STILLBORN if it does not even load."""
         try:
             with psycopg.connect(self._conninfo(name), autocommit=True) as connection:
-                connection.execute(mutant.sql.encode())
+                connection.execute(text.encode())
                 if mutant.name.startswith("operate/compose"):
                     connection.execute(
                         "SELECT billing.meter_table(source_table::regclass,"
@@ -129,11 +158,24 @@ class Bench:
             return STILLBORN
         return None
 
-    def _by_pgtap(self, name: str) -> str | None:
-        def worth(stem: str) -> tuple[bool, float]:
-            return stem in SLOW, -(self.kills.get(stem, 0) + 1) / self.took[stem]
+    def _by_pgtap(self, name: str, mutant: Mutant, is_quick: bool) -> str | None:
+        """The sooner a file is likely to notice, the sooner it runs."""
+        kills, runs = self._kills_of[mutant.place], self._runs_of[mutant.place]
+        function, usual = Path(mutant.place).stem, median(self.took.values())
+        # What an SQL function is called by is not known, for many are inlined.
+        is_known = any(function in called for called in self.calls.values())
 
-        for stem in sorted(self.expected, key=worth):
+        def odds(stem: str) -> float:
+            return (kills[stem] + 0.01 * self.kills[stem] + 0.01) / self.took[stem]
+
+        for stem in sorted(self.expected, key=odds, reverse=True):
+            if is_known and function not in self.calls[stem]:
+                continue
+            is_vain = runs[stem] >= VAIN and not kills[stem]
+            if is_quick and (is_vain or self.took[stem] > 4 * usual):
+                continue
+            with self._lock:
+                runs[stem] += 1
             try:
                 done = self._psql(name, project() / "db" / "tests" / f"{stem}.sql")
             except subprocess.TimeoutExpired:
@@ -171,16 +213,33 @@ class Bench:
         return None
 
     @contextmanager
-    def _clone(self) -> Iterator[str]:
+    def _clone(self, mutant: Mutant) -> Iterator[str]:
+        """A database for the mutant: of a function, one that had others before, for tests roll
+        back what they do."""
+        try:
+            name, served = self._spare.get_nowait()
+        except queue.Empty:
+            name, served = self._create(), 0
+        try:
+            yield name
+        finally:
+            path = project() / "db" / "functions" / mutant.place
+            is_sound = (
+                served < SERVES
+                and path.is_file()
+                and self._install(name, path.read_text(), mutant) is None
+            )
+            if is_sound:
+                self._spare.put((name, served + 1))
+            else:
+                self._drop(name)
+
+    def _create(self) -> str:
         with self._lock:
             name = f"mutant_{next(self._numbers)}"
             self._run("CREATE DATABASE {} TEMPLATE sound", name)
         self._run("ALTER DATABASE {} SET search_path = billing, public, tap", name)
-        self._run("ALTER DATABASE {} SET statement_timeout = '30s'", name)
-        try:
-            yield name
-        finally:
-            self._drop(name)
+        return name
 
     def _drop(self, name: str) -> None:
         for pause in (0.2, 1, 3, 10, None):
@@ -199,18 +258,25 @@ class Bench:
         environment = {variable: str(given[key]) for key, variable in names.items()}
         return subprocess.run(
             [self.server.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", file],
-            env=os.environ | environment | {"PGDATABASE": name, "PGCLIENTENCODING": "UTF8"},
+            env=os.environ
+            | environment
+            | {"PGDATABASE": name, "PGCLIENTENCODING": "UTF8", "PGOPTIONS": self._bounds(file.stem)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             timeout=LONGEST,
         )
 
-    def _conninfo(self, name: str) -> str:
-        return make_conninfo(self.server.conninfo(), dbname=name)
+    def _bounds(self, stem: str) -> str:
+        """So that what runs in circles ends: a statement may take far longer than all of them do."""
+        return f"-c statement_timeout={10 + 20 * self.took[stem]:.0f}s" if stem in self.took else ""
 
-    def _run(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
+    def _conninfo(self, name: str, *, is_admin: bool = False) -> str:
+        return make_conninfo(self.server.conninfo(admin=is_admin), dbname=name)
+
+    def _run(self, statement: str, *names: str, is_admin: bool = False) -> None:
+        where = self._conninfo("postgres", is_admin=is_admin)
+        with psycopg.connect(where, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 

@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(29);
+SELECT plan(34);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -38,6 +38,12 @@ UPDATE calls SET status = 'failed' WHERE id = 2;
 SELECT is(pg_temp.waits_for('calls', 2), 'UB006', 'a reversal as well');
 UPDATE calls SET initiated_at = '2025-11-14 10:00:00+00' WHERE id = 3;
 SELECT is(pg_temp.waits_for('calls', 3), 'UB006', 'a call that moves out of that month as well');
+UPDATE calls SET duration_seconds = 120 WHERE id = 3;
+SELECT is(
+    pg_temp.waits_for('calls', 3) || (SELECT count(*) FROM usage_records), 'UB0060',
+    'and is corrected there: it may still be billed in the month that it left');
+INSERT INTO messages (id, tenant_id, channel, status, sent_at) VALUES (40, 7, 'sms', 'sent', '2025-10-14 10:00:00+00');
+SELECT is(pg_temp.waits_for('messages', 40), 'UB006', 'a message of that month as well');
 SELECT throws_ok(
     $$SELECT record_usage(7, 'voice', 'minute', 'another by hand', 1, '{}', '2025-10-14 10:00:00+00')$$, 'UB006', NULL,
     'recording by hand is UB006');
@@ -48,18 +54,25 @@ SELECT lives_ok(
     'a resource recorded before gives its id all the same');
 INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (40, 7, 'completed', '2025-11-14 10:00:00+00', 60);
 SELECT is(pg_temp.story('calls', 40), 'charge 0.015', 'other months are billed as ever');
+UPDATE calls SET duration_seconds = 120 WHERE id = 40;
+SELECT is(pg_temp.story('calls', 40), 'charge 0.015, reversal -0.015, charge 0.03', 'and corrected');
 SELECT is((SELECT resolved FROM retry_unrated()), 0::bigint, 'trying again settles nothing yet');
 
 -- Back.
 SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'the month is attached again');
 SELECT throws_ok($$SELECT attach_month('2025-10-01')$$, 'UB012', NULL, 'once');
-SELECT is((SELECT resolved FROM retry_unrated()), 23::bigint, 'trying again settles all that was set aside');
+SELECT is((SELECT resolved FROM retry_unrated()), 24::bigint, 'trying again settles all that was set aside');
 SELECT is(pg_temp.story('calls', 11), 'charge 0.015', 'what came late is billed');
 SELECT is((SELECT usage_date FROM usage_records WHERE source_id = 11), '2025-10-14', 'on its day');
 SELECT is(pg_temp.story('calls', 1), 'charge 0.015, reversal -0.015, charge 0.03', 'what was corrected is billed anew');
 SELECT is(pg_temp.net('calls', 2), 0::numeric, 'what failed is reversed');
-SELECT is(pg_temp.net('calls', 3), 0.015, 'what moved is billed once');
+SELECT is(pg_temp.net('calls', 3), 0.03, 'what moved is billed once');
 SELECT throws_ok('DELETE FROM usage_records_2025_10', 'UB014', NULL, 'the records are as append-only as before');
+
+-- Away once more.
+SELECT is(detach_month('2025-10-14'), 'billing.usage_records_2025_10', 'the month is detached again');
+UPDATE calls SET duration_seconds = 180 WHERE id = 3;
+SELECT is(pg_temp.net('calls', 3), 0.045, 'what left it before, and was settled, is corrected in its new month');
 
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
 SELECT * FROM finish();

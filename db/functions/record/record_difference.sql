@@ -45,7 +45,6 @@ BEGIN
         WHERE u.source_table = p_source_table
             AND u.source_id = p_source_id
             AND u.resolved_at IS NULL
-            AND u.sqlstate = 'UB006'
     ) AS touched
     INNER JOIN billing.detached_months AS d USING (month)
     LIMIT 1;
