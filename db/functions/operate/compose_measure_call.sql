@@ -14,9 +14,10 @@ BEGIN
         OR (SELECT relkind FROM pg_class WHERE oid = p_table) NOT IN ('r', 'p')
         OR NOT EXISTS (
             SELECT
-            FROM pg_attribute
-            WHERE attrelid = p_table AND attname = 'id' AND NOT attisdropped
-                AND atttypid IN ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
+            FROM pg_attribute AS a
+            INNER JOIN pg_type AS t ON t.oid = a.atttypid
+            WHERE a.attrelid = p_table AND a.attname = 'id' AND NOT a.attisdropped
+                AND COALESCE(NULLIF(t.typbasetype, 0), a.atttypid) IN ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
         )
     THEN
         RAISE EXCEPTION 'table cannot be metered this way'

@@ -24,6 +24,12 @@ BEGIN
     ELSE
         -- Still there: the row only moved to another partition.
         SELECT array_agg(m) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
+        -- With another resource: its INSERT, which comes next, would take what stands for the charge of another row.
+        IF ARRAY(SELECT m.resource_id FROM unnest(v_before) AS m) IS DISTINCT FROM ARRAY(SELECT m.resource_id FROM unnest(v_now) AS m)
+        THEN
+            PERFORM billing.record_changes(%3$L, NULL, v_before);
+            v_before := NULL;
+        END IF;
     END IF;
     IF v_now IS NOT NULL OR v_before IS NOT NULL THEN
         PERFORM billing.require_own_table(TG_RELID, %1$L);
@@ -51,6 +57,9 @@ EXCEPTION
                 RETURN NULL;
             END IF;
             PERFORM billing.record_or_set_aside(%3$L, v_ids, v_state, v_message, v_context);
+            IF TG_OP = 'UPDATE' AND OLD.id <> NEW.id THEN
+                PERFORM billing.set_renamed_aside(%3$L, ARRAY[OLD.id], v_state, v_message, v_context);
+            END IF;
         EXCEPTION
             WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
                 RAISE;

@@ -132,6 +132,11 @@ BEGIN
             BEGIN
                 v_ids := ARRAY(SELECT id FROM new_rows);
                 PERFORM billing.record_or_set_aside(%1$L, v_ids, v_state, v_message, v_context);
+                IF TG_OP = 'UPDATE' THEN
+                    PERFORM billing.set_renamed_aside(
+                        %1$L, ARRAY(SELECT id FROM old_rows EXCEPT SELECT id FROM new_rows), v_state, v_message, v_context
+                    );
+                END IF;
             EXCEPTION
                 WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
                     RAISE;

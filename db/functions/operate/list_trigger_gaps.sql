@@ -29,9 +29,12 @@ AS $$
         ON g.tgrelid = t.relid
         AND g.tgname = x.name
     WHERE (x.name <> 'billing_meter_move' OR root.relkind = 'p')
-        AND (g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A'));
+        AND (g.oid IS NULL OR g.tgenabled NOT IN ('O', 'A'))
+    UNION ALL
+    SELECT c.source_table, c.source_table, NULL, c.problem
+    FROM billing.list_changed_tables() AS c;
 $$;
 
 COMMENT ON FUNCTION billing.list_trigger_gaps IS
-'Each trigger that a metered table (or a partition of it) should have, and has not or has switched off; problem says
-which. What is written meanwhile is not billed until billing.reconcile finds it.';
+'Each trigger that a metered table (or a partition of it) should have, and has not or has switched off, and, without a
+trigger_name, each table that is no longer what it was metered as (list_changed_tables); problem says which. What is written meanwhile is not billed until billing.reconcile finds it.';

@@ -31,6 +31,16 @@ BEGIN
                 HINT = 'Meter the whole; its partitions come with it.';
     END IF;
 
+    -- A table that is metered already stays so: list_trigger_gaps names it.
+    IF billing.find_metering_problem(p_table, v_call) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM billing.metered_tables AS t WHERE t.source_table = v_source_table)
+    THEN
+        RAISE EXCEPTION 'rows of the table would not all be billed'
+            USING ERRCODE = 'UB012',
+                DETAIL = format('Table %s: %s.', p_table, billing.find_metering_problem(p_table, v_call)),
+                HINT = 'Mend that, then meter it again.';
+    END IF;
+
     -- What the function does not make its resource, record_usage would look for in vain and bill again.
     IF p_resource_column IS NOT NULL AND strpos(v_call, format('r.%I::', p_resource_column)) = 0 THEN
         RAISE EXCEPTION 'resource column is not one that the measure function reads'
@@ -84,5 +94,6 @@ $$;
 
 COMMENT ON FUNCTION billing.meter_table IS
 'Bills the rows of p_table by p_measure, an SQL function whose parameters are named after the columns it reads (p_status
-reads status) and that returns measurements. The table needs a column id of an integer type. p_resource_column is the
+reads status) and that returns measurements. The table needs a column id of an integer type, NOT
+NULL and unique. p_resource_column is the
 column behind resource_id. Rows there already are not billed: that is backfill_usage. Twice is once. Raises UB012.';

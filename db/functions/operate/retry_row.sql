@@ -9,7 +9,16 @@ DECLARE
     v_result record;
 BEGIN
     SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
-    IF v_result.scanned = 0 THEN
+    IF v_result.scanned = 0 AND EXISTS (
+        SELECT
+        FROM billing.unrated_usage AS u
+        WHERE u.source_table = p_source_table
+            AND u.source_id = p_source_id
+            AND u.resolved_at IS NULL
+            AND u.context ? 'is_renamed'
+    ) THEN
+        PERFORM billing.record_difference(p_source_table, p_source_id, '{}');
+    ELSIF v_result.scanned = 0 THEN
         -- Deleted before it could be rated: there is nothing left to rate it by.
         UPDATE billing.unrated_usage
         SET attempts = attempts + 1, last_tried_at = clock_timestamp(), reason = 'the row was deleted before it was rated'
@@ -32,4 +41,5 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.retry_row IS
-'record_rows for one row of unrated_usage; what fails again counts an attempt and keeps its new reason.';
+'record_rows for one row of unrated_usage; what fails again counts an attempt and keeps its new reason.
+What was billed under an id that its row gave up is taken back.';

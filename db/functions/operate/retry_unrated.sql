@@ -8,6 +8,7 @@ AS $$
 DECLARE
     v_row record;
     v_is_busy boolean;
+    v_tables text[] := ARRAY(SELECT t.source_table FROM billing.metered_tables AS t WHERE billing.is_readable(t.source_table));
 BEGIN
     tried := 0;
     resolved := 0;
@@ -17,9 +18,9 @@ BEGIN
             -- Some more, for those that somebody is changing just now.
             SELECT u.source_table, u.source_id, u.last_tried_at
             FROM billing.unrated_usage AS u
-            INNER JOIN billing.metered_tables AS t USING (source_table)
             WHERE u.resolved_at IS NULL
-                AND to_regclass(billing.qualify_source(t.source_table)) IS NOT NULL
+                AND u.source_table = ANY (v_tables)
+                AND u.source_id IS NOT NULL
                 -- What waits for its month to be attached again would only keep others from their turn.
                 AND NOT EXISTS (
                     SELECT

@@ -16,13 +16,14 @@ BEGIN
                 HINT = 'p_from is not after p_to; both are included.';
     END IF;
     FOR source_table IN SELECT t.source_table FROM billing.metered_tables AS t ORDER BY t.source_table LOOP
-        CONTINUE WHEN to_regclass(billing.qualify_source(source_table)) IS NULL;
+        CONTINUE WHEN NOT billing.is_readable(source_table);
         scanned := 0;
         deserving := 0;
         recorded := 0;
         unrated := 0;
         v_busy := '{}';
-        SELECT r.first_id - 1 AS after, r.last_id AS last INTO v_range FROM billing.window_ids(source_table, p_from, p_to) AS r;
+        -- The lowest bigint has none before it.
+        SELECT GREATEST(r.first_id, -9223372036854775807) - 1 AS after, r.last_id AS last INTO v_range FROM billing.window_ids(source_table, p_from, p_to) AS r;
         LOOP
             SELECT * INTO v_batch
             FROM billing.sweep_rows(source_table, p_from, p_to, v_range.after, v_range.last, p_with_history);
@@ -51,5 +52,5 @@ $$;
 
 COMMENT ON FUNCTION billing.sweep_window IS
 'sweep_rows in batches over the rows of all metered tables from p_from to p_to (days in the tenant''s zone, both included),
-and per table the sums of what it gives. p_wait: in the end waits for the rows that were busy. A table that is no more is
-left out. Raises UB012.';
+and per table the sums of what it gives. p_wait: in the end waits for the rows that were busy. A table that is no more, or
+no longer readable, is left out. Raises UB012.';

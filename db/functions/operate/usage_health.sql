@@ -54,7 +54,7 @@ FROM (
         'Usage of such a month is set aside until billing.attach_month, or irisx-usage restore, brings it back.'
     FROM billing.detached_months
     UNION ALL
-    SELECT 8, 'triggers_off', m.source_table, count(g.trigger_name), 'triggers', count(g.trigger_name) = 0,
+    SELECT 8, 'triggers_off', m.source_table, count(g.problem), 'triggers', count(g.problem) = 0,
         'SELECT * FROM billing.list_trigger_gaps(); enable them, or billing.meter_table again, then billing.reconcile for those days.'
     FROM billing.metered_tables AS m
     LEFT JOIN billing.list_trigger_gaps() AS g USING (source_table)

@@ -296,11 +296,13 @@ BEGIN
     RETURN QUERY SELECT v.* FROM billing.verify_invoices(p_from, p_to) AS v;
 
     FOR v_table IN SELECT m.source_table FROM billing.metered_tables AS m ORDER BY m.source_table LOOP
-        CONTINUE WHEN to_regclass(billing.qualify_source(v_table)) IS NULL;
+        CONTINUE WHEN NOT billing.is_readable(v_table);
+        -- The lowest bigint has none before it.
         IF p_from IS NULL THEN
-            EXECUTE format('SELECT min(id) - 1, max(id) FROM %s', billing.qualify_source(v_table)) INTO v_after, v_last;
+            EXECUTE format('SELECT GREATEST(min(id), -9223372036854775807) - 1, max(id) FROM %s', billing.qualify_source(v_table))
+            INTO v_after, v_last;
         ELSE
-            SELECT i.first_id - 1, i.last_id INTO v_after, v_last FROM billing.window_ids(v_table, p_from, p_to) AS i;
+            SELECT GREATEST(i.first_id, -9223372036854775807) - 1, i.last_id INTO v_after, v_last FROM billing.window_ids(v_table, p_from, p_to) AS i;
         END IF;
         -- In batches, so that a table of any size needs little memory.
         LOOP
@@ -327,6 +329,11 @@ BEGIN
     IF p_from IS NOT NULL THEN
         RETURN;
     END IF;
+
+    RETURN QUERY
+    SELECT 'tables are metered as they stand', g.table_name, g.problem
+    FROM billing.list_trigger_gaps() AS g
+    WHERE g.trigger_name IS NULL;
 
     -- What is of no day.
     RETURN QUERY

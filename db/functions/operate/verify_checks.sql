@@ -77,6 +77,9 @@ FROM (VALUES
     ('the terms of a tenant are remembered',
         'tenant_terms follows the plan, zone and currency of tenants.',
         'The tenant was changed with triggers off: set its plan_id, timezone or currency to another value and back, with triggers on.'),
+    ('tables are metered as they stand',
+        'Each metered table has an id that is never NULL, the columns it was metered with, and no other tables'' rows.',
+        'The application changed it: mend what the finding says, then billing.meter_table again and billing.reconcile for those days.'),
     ('deserved equals recorded',
         'What is recorded for a row nets to what the row deserves.',
         'Triggers were off, or a measure was changed: run billing.reconcile for the row''s days, or irisx-usage reconcile. A row that cannot be measured: mend it or its measure function.')

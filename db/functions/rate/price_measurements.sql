@@ -27,6 +27,7 @@ AS $$
     SELECT
         m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity, m.destination, m.at,
         CASE
+            WHEN m.source_id IS NULL THEN 'UB011'
             WHEN (m.quantity > 0 AND m.quantity <= billing.largest_quantity(m.resource_type) AND isfinite(m.at)) IS NOT TRUE
                 THEN 'UB003'
             WHEN m.timezone IS NULL THEN 'UB002'
@@ -84,5 +85,6 @@ $$;
 
 COMMENT ON FUNCTION billing.price_measurements IS
 'Each measurement of p_measured (destination as normalize_destination gives it, occurred_at filled in), with what it
-costs its tenant at that time. Never raises for what is foreseeable: problem says UB001, UB002 or UB003 instead.
+costs its tenant at that time. Never raises for what is foreseeable: problem says UB001, UB002, UB003 or,
+of a row without an id, UB011 instead.
 period_rate_id as in priced_usage. measured is in seconds for minutes; quantity and billed_quantity are in units of the resource.';

@@ -9,6 +9,7 @@ AS $$
         WHEN 'UB001' THEN 'Add a row to billing.pricing_rates that was in force at that time.'
         WHEN 'UB002' THEN 'Insert the tenant into tenants first, or correct tenant_id.'
         WHEN 'UB006' THEN 'Attach the month again with billing.attach_month, then run billing.retry_unrated().'
+        WHEN 'UB011' THEN 'Give each row an id; it is billed by it then. Close the entry with billing.dismiss_unrated.'
         WHEN 'UB003' THEN 'Correct the quantity: a finite number, not negative.'
     END;
 $$;

@@ -9,6 +9,7 @@ AS $$
         WHEN 'UB001' THEN 'no rate in force for this channel, resource, destination and currency'
         WHEN 'UB002' THEN 'unknown tenant'
         WHEN 'UB006' THEN 'the records of its month were detached'
+        WHEN 'UB011' THEN 'the row has no id, by which it would be found again'
         WHEN 'UB003' THEN 'quantity is missing, negative, not finite or absurdly large'
     END;
 $$;

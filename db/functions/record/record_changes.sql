@@ -47,8 +47,8 @@ BEGIN
         BEGIN
             PERFORM billing.record_difference(
                 p_source_table, v_id,
-                ARRAY(SELECT m FROM unnest(p_first || p_now) AS m WHERE m.source_id = v_id),
-                ARRAY(SELECT m FROM unnest(p_before) AS m WHERE m.source_id = v_id)
+                ARRAY(SELECT m FROM unnest(p_first || p_now) AS m WHERE m.source_id IS NOT DISTINCT FROM v_id),
+                ARRAY(SELECT m FROM unnest(p_before) AS m WHERE m.source_id IS NOT DISTINCT FROM v_id)
             );
         EXCEPTION
             WHEN serialization_failure OR deadlock_detected OR lock_not_available OR data_corrupted OR index_corrupted THEN
@@ -64,7 +64,7 @@ BEGIN
                 END IF;
                 PERFORM billing.set_aside(
                     p_source_table, v_id, NULL::smallint,
-                    (SELECT m.tenant_id FROM unnest(p_first || p_now || p_before) AS m WHERE m.source_id = v_id LIMIT 1),
+                    (SELECT m.tenant_id FROM unnest(p_first || p_now || p_before) AS m WHERE m.source_id IS NOT DISTINCT FROM v_id LIMIT 1),
                     v_state, v_message, billing.describe_error(v_context)
                 );
         END;

@@ -10,6 +10,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_open billing.usage_records[];
+    v_outlived billing.usage_records[];
     v_kept bigint[] := '{}';
     v_aside smallint[] := '{}';
     v_written billing.usage_records[] := '{}';
@@ -60,7 +61,7 @@ BEGIN
 
     -- A snapshot older than a recording that did not touch the row (record_call_usage, backfill) does not see it.
     -- Writing down first what the row was worth before makes the two meet in usage_records_once.
-    IF cardinality(v_open) = 0 AND p_before IS NOT NULL
+    IF cardinality(v_open) = 0 AND cardinality(p_before) > 0
         AND current_setting('transaction_isolation') <> 'read committed'
     THEN
         PERFORM billing.record_difference(p_source_table, p_source_id, p_before);
@@ -70,6 +71,34 @@ BEGIN
         )
         FROM unnest(v_open) AS o
         WHERE o.source_id IS NOT NULL;
+    END IF;
+
+    -- Not this row's: its id was another's, which is gone. What is billed for that one stays, by its resource. (A row whose
+    -- own resource changed is known by p_before; unless another charge of its own stands, a sweep cannot tell.)
+    v_outlived := ARRAY(
+        SELECT o
+        FROM unnest(v_open) AS o
+        WHERE o.source_id IS NOT NULL
+            AND o.resource_id <> p_source_id::text
+            AND o.resource_id <> ALL (ARRAY(SELECT m.resource_id FROM unnest(p_before || p_deserved) AS m))
+            AND EXISTS (
+                SELECT
+                FROM unnest(p_deserved) AS m
+                WHERE m.part = o.part
+                    AND m.resource_id <> p_source_id::text
+                    AND (p_before IS NOT NULL OR EXISTS (
+                        SELECT
+                        FROM unnest(v_open) AS x
+                        WHERE x.source_id IS NOT NULL
+                            AND x.part = m.part
+                            AND x.resource_id = m.resource_id
+                    ))
+            )
+    );
+    IF cardinality(v_outlived) > 0 THEN
+        v_open := ARRAY(
+            SELECT o FROM unnest(v_open) AS o WHERE o.id <> ALL (ARRAY(SELECT x.id FROM unnest(v_outlived) AS x))
+        );
     END IF;
 
     FOREACH v_deserved IN ARRAY COALESCE(p_deserved, '{}') LOOP
@@ -113,7 +142,8 @@ BEGIN
         END IF;
 
         v_priced := NULL;
-        v_priced.problem := billing.find_problem(v_deserved.quantity, v_deserved.resource_type);
+        v_priced.problem := CASE WHEN p_source_id IS NULL THEN 'UB011'
+            ELSE billing.find_problem(v_deserved.quantity, v_deserved.resource_type) END;
         v_occurred_at := COALESCE(
             v_deserved.occurred_at,
             v_found.occurred_at,
@@ -193,7 +223,15 @@ BEGIN
         v_written := v_written || v_record;
     END LOOP;
 
-    FOREACH v_record IN ARRAY v_open LOOP
+    FOREACH v_record IN ARRAY v_outlived LOOP
+        v_record.source_table := NULL;
+        v_record.source_id := NULL;
+        v_record.part := 1;
+        v_record.revision := 1;
+        v_written := v_written || v_record;
+    END LOOP;
+
+    FOREACH v_record IN ARRAY v_open || v_outlived LOOP
         CONTINUE WHEN v_record.id = ANY (v_kept);
         IF v_record.source_id IS NULL THEN
             UPDATE billing.direct_usage
@@ -240,6 +278,9 @@ BEGIN
         v_written[v_i].id := nextval('billing.usage_records_id_seq');
         v_written[v_i].created_at := clock_timestamp();
         v_written[v_i].xact := pg_current_xact_id();
+        IF v_written[v_i].source_id IS NULL AND v_written[v_i].kind = 'charge' THEN
+            PERFORM billing.keep_by_resource(v_written[v_i]);
+        END IF;
     END LOOP;
     RETURN billing.write_records(v_written);
 END;
@@ -248,5 +289,6 @@ $$;
 COMMENT ON FUNCTION billing.record_difference IS
 'Brings what is recorded for one row to p_deserved (empty: nothing): keeps what still holds, reverses what does not,
 charges what is missing; how many records were written. A corrected quantity keeps its recorded rate; a corrected
-destination, time or tenant is priced anew. p_before: what the row deserved before this statement, where known.
+destination, time or tenant is priced anew. p_before: what the row deserved before this statement (empty: nothing); NULL:
+not known. A charge of another row, which had the id before and is gone, becomes one of its resource (direct_usage).
 Twice is once. The caller holds the row''s lock.';

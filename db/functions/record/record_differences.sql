@@ -12,7 +12,8 @@ AS $$
         SELECT
             source_id,
             array_agg(m) FILTER (WHERE is_now) AS now,
-            array_agg(m) FILTER (WHERE NOT is_now) AS before
+            -- What is not there deserved nothing: the triggers know.
+            COALESCE(array_agg(m) FILTER (WHERE NOT is_now), '{}') AS before
         FROM (
             SELECT m.source_id, m, true AS is_now
             FROM unnest(p_now) AS m

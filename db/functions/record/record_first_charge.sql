@@ -42,6 +42,7 @@ BEGIN
     FROM billing.tenant_terms AS t
     WHERE t.tenant_id = p_tenant_id
         AND t.valid_from <= v_occurred_at
+        AND p_source_id IS NOT NULL
         AND p_measured > 0
         AND p_measured <= billing.largest_quantity('minute')
     ORDER BY t.valid_from DESC

@@ -20,7 +20,7 @@ DECLARE
         OR current_setting('transaction_isolation') <> 'read committed';
 BEGIN
     FOREACH v_id IN ARRAY p_source_ids LOOP
-        IF NOT v_is_tried THEN
+        IF NOT v_is_tried AND v_id IS NOT NULL THEN
             BEGIN
                 PERFORM billing.record_rows(p_source_table, ARRAY[v_id]);
                 CONTINUE;

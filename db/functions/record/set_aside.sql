@@ -25,7 +25,8 @@ BEGIN
             attempts = attempts + 1,
             last_tried_at = clock_timestamp()
         WHERE source_table = p_source_table
-            AND source_id = p_source_id
+            -- Rows without an id share one.
+            AND (source_id = p_source_id OR source_id IS NULL AND p_source_id IS NULL)
             AND (part = p_part) IS NOT FALSE
             AND resolved_at IS NULL;
         v_is_known := FOUND;
