@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pyapi.embedded import project
 
 ACME, GLOBEX = 7, 8
-MARKS = re.compile("GLOBEX|4479|7771", re.IGNORECASE)
+MARKS = re.compile("GLOBEX|4479000|77717771", re.IGNORECASE)
 """What only rows of Globex hold (tests/data/two_tenants.sql)."""
 
 PASSWORD = "attacks"

@@ -1,10 +1,10 @@
 -- Acme (7) and Globex (8): the same things happened to both. Whatever text of Globex there is says GLOBEX, its numbers begin
--- with 4479, and its amounts end in 7771: none of these may ever come to whom only Acme is shown.
+-- with 4479000, its own amounts end in 77717771: none of these may ever come to whom only Acme is shown.
 INSERT INTO tenants (id, company_name, plan_id, timezone)
 VALUES (7, 'ACME', 3, 'Europe/Berlin'), (8, 'GLOBEX', 2, 'Asia/Tokyo');
 
 CREATE TEMPORARY TABLE told (tenant_id bigint, name text, number text, amount numeric);
-INSERT INTO told VALUES (7, 'ACME', '+15550001', 3.25), (8, 'GLOBEX', '+44790002', 3.7771);
+INSERT INTO told VALUES (7, 'ACME', '+15550001', 3.25), (8, 'GLOBEX', '+44790002', 3.77717771);
 
 -- What each pays by prices, terms and limits of its own.
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, description)
