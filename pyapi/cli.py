@@ -376,6 +376,7 @@ def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
 
 ID = click.IntRange(0, 2**63 - 1)
 TENANT = click.argument("tenant_id", type=ID)
+ROLE = click.option("--role", help="Do it as this role, which owns billing and need not log in.")
 
 
 def day(value: str | date) -> date:
@@ -461,10 +462,11 @@ def main() -> None:
     show_default=True,
     help="The longest that the application may have to wait behind a change.",
 )
-def migrate(lock_timeout: str) -> None:
+@ROLE
+def migrate(lock_timeout: str, role: str | None) -> None:
     """Install or update; safe to repeat, and beside a running application."""
     conninfo = _settings().conninfo()
-    report = deploy.migrate(conninfo, lock_timeout=lock_timeout, on_step=_say)
+    report = deploy.migrate(conninfo, role=role, lock_timeout=lock_timeout, on_step=_say)
     if _settings().format == "json":
         _print_json(asdict(report))
     elif _settings().format == "csv":
@@ -704,13 +706,14 @@ def apply(proposal_id: int) -> None:
 @main.command()
 @click.option("--drop-data", is_flag=True, help="Also drop all records, prices and invoices.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@ROLE
 @_database_option
-def uninstall(drop_data: bool, yes: bool) -> None:
+def uninstall(drop_data: bool, yes: bool, role: str | None) -> None:
     """Stop metering and remove functions and views; your own tables stay."""
     conninfo = _settings().conninfo()
     if drop_data and not yes:
         click.confirm("Drop every usage record, price and invoice?", abort=True, err=True)
-    deploy.uninstall(conninfo, drop_data=drop_data, on_step=_say)
+    deploy.uninstall(conninfo, drop_data=drop_data, role=role, on_step=_say)
     _say("done")
 
 

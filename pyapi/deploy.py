@@ -2,8 +2,9 @@
 
 Versioned changes (db/migrations) are yoyo migrations, each applied once, in its own transaction.
 Functions, views and triggers (db/functions, db/triggers) are reloaded whole whenever their text
-changes. All of it happens on one connection that holds one advisory lock, so two runs serialise,
-and a killed run leaves nothing behind: the server drops the lock with the connection.
+changes. Rights and policies (db/access) are applied where they are not what was applied last. All
+of it happens on one connection that holds one advisory lock, so two runs serialise, and a killed
+run leaves nothing behind: the server drops the lock with the connection.
 """
 # mypy: disable-error-code="import-untyped", allow-subclassing-any
 
@@ -24,6 +25,7 @@ from typing import Any, Literal, TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import sql
 from yoyo import internalmigrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.migrations import Migration, MigrationList, StepCollector
@@ -70,6 +72,7 @@ class _File:
 def migrate(
     conninfo: str,
     *,
+    role: str | None = None,
     lock_timeout: str = "3s",
     on_step: OnStep = lambda message: None,
     folder: Path | None = None,
@@ -77,6 +80,7 @@ def migrate(
     """Bring a database to the state of the SQL folder; nothing to do is fine.
 
     conninfo: libpq's URI or keyword form, completed by the PG* variables.
+    role: who is to own it all, where that is not who logs in: it need not be able to.
     lock_timeout: the longest that a statement may wait for a lock of the application, and so the
     longest that the application can wait behind it, in PostgreSQL's notation.
     on_step: called with one line of text after each step.
@@ -86,8 +90,11 @@ def migrate(
     missing, when a migration has no rollback, when a file fails, and when a lock is not to be had
     after several attempts; DatabaseUnavailableError.
     """
-    migrations, reloadable = _read(folder or sql_folder())
+    migrations, reloadable, access = _read(folder or sql_folder())
     with _locked(conninfo, on_step) as connection:
+        # As who logged in: an owner without login seldom may.
+        access.make_roles(connection)
+        _become(connection, role)
         _prepare(connection, lock_timeout)
         deployed = dict(
             connection.execute("SELECT path, sha256 FROM billing.deployed_files").fetchall()
@@ -106,13 +113,21 @@ def migrate(
         )
         if reloaded:
             on_step(f"reloaded {len(reloaded)} of {len(reloadable)} function and trigger files")
-        return Report(tuple(applied), reloaded, removed)
+        granted = _retry(
+            "rights and policies", partial(_apply_access, connection, lock_timeout, access)
+        )
+        if granted:
+            on_step("applied rights and policies")
+            if missing := access.missing(connection):
+                on_step(_advice(missing))
+        return Report(tuple(applied), (*reloaded, *granted), removed)
 
 
 def uninstall(
     conninfo: str,
     *,
     drop_data: bool = False,
+    role: str | None = None,
     lock_timeout: str = "3s",
     on_step: OnStep = lambda message: None,
     folder: Path | None = None,
@@ -121,12 +136,15 @@ def uninstall(
 
     Triggers go first, in a transaction of their own: from then on the application runs as if
     nothing had ever been installed. Its own tables are never dropped. What the kept tables need
-    (a function in a CHECK) stays with them. A later migrate() brings everything back.
+    (a function in a CHECK) stays with them, and so do the roles: they belong to the cluster, whose
+    other databases may use them. A later migrate() brings everything back.
 
     Raises NotInstalledError, DeployError, DatabaseUnavailableError.
     """
-    names = _defined_names(_read(folder or sql_folder())[1])
+    _, reloadable, access = _read(folder or sql_folder())
+    names = _defined_names(reloadable)
     with _locked(conninfo, on_step) as connection:
+        _become(connection, role)
         if not _exists(connection, "billing.deployed_files"):
             raise NotInstalledError(
                 "nothing to uninstall: this database has no IRISX Usage",
@@ -134,6 +152,9 @@ def uninstall(
             )
         triggers = _retry("removing triggers", partial(_drop_triggers, connection, lock_timeout))
         on_step(f"removed {len(triggers)} triggers")
+        _retry("taking rights back", partial(_remove_access, connection, lock_timeout, access))
+        if roles := access.existing(connection):
+            on_step(f"took rights and policies back; roles stay: {', '.join(roles)}")
         if drop_data:
             _retry("dropping schema billing", partial(_drop_schema, connection, lock_timeout))
             on_step("dropped schema billing and all its data")
@@ -145,6 +166,33 @@ def uninstall(
         if kept:
             on_step(f"kept what something that stays needs: {', '.join(kept)}")
         return Report(removed=(*triggers, *objects))
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The roles of db/access/roles.sql: those there, and what an administrator has left to run."""
+
+    existing: tuple[str, ...]
+    missing: tuple[str, ...]
+    statements: tuple[str, ...]
+
+
+def make_roles(connection: Connection, folder: Path | None = None) -> Roles:
+    """Create the roles that are missing, as far as the connection's own role may."""
+    access = _read(folder or sql_folder())[2]
+    access.make_roles(connection)
+    return _roles(connection, access)
+
+
+def find_roles(connection: Connection, folder: Path | None = None) -> Roles:
+    """Return which roles there are, and change nothing."""
+    return _roles(connection, _read(folder or sql_folder())[2])
+
+
+def _roles(connection: Connection, access: _Access) -> Roles:
+    existing = access.existing(connection)
+    missing = tuple(name for name in access.names if name not in existing)
+    return Roles(existing, missing, access.missing(connection))
 
 
 def sql_folder() -> Path:
@@ -162,8 +210,8 @@ def sql_folder() -> Path:
 # The folder
 
 
-def _read(folder: Path) -> tuple[list[_File], list[_File]]:
-    """Return the migrations, and the reloadable files in the order of loading."""
+def _read(folder: Path) -> tuple[list[_File], list[_File], _Access]:
+    """Return the migrations, the reloadable files in the order of loading, and who may do what."""
 
     def files(below: str, wanted: Callable[[Path], bool] = lambda path: True) -> list[_File]:
         return [
@@ -186,7 +234,7 @@ def _read(folder: Path) -> tuple[list[_File], list[_File]]:
                 f"functions/{path.name} is in no stage", hint=f"the stages are {', '.join(STAGES)}"
             )
     reloadable = [file for stage in STAGES for file in files(f"functions/{stage}")]
-    return migrations, reloadable + files("triggers")
+    return migrations, reloadable + files("triggers"), _Access(tuple(files("access")))
 
 
 def _rollback_path(path: str) -> str:
@@ -341,11 +389,11 @@ def _prepare(connection: Connection, lock_timeout: str) -> None:
         )
 
 
-def _mark(connection: Connection, file: _File) -> None:
+def _mark(connection: Connection, file: _File, digest: str | None = None) -> None:
     connection.execute(
         "INSERT INTO billing.deployed_files (path, sha256) VALUES (%s, %s)"
         " ON CONFLICT (path) DO UPDATE SET sha256 = EXCLUDED.sha256, deployed_at = now()",
-        [file.path, file.sha256],
+        [file.path, digest or file.sha256],
     )
 
 
@@ -355,6 +403,226 @@ def _forget_reloadable(connection: Connection) -> None:
 
 def _revoke(connection: Connection) -> None:
     connection.execute("REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA billing FROM PUBLIC")
+
+
+# Who may do what
+
+
+@dataclass(frozen=True)
+class _Access:
+    """The files of db/access: roles are the cluster's, grants and policies the database's."""
+
+    files: tuple[_File, ...]  # grants.sql, policies.sql, roles.sql; or none
+
+    @property
+    def grants(self) -> _File:
+        return self.files[0]
+
+    @property
+    def policies(self) -> _File:
+        return self.files[1]
+
+    @property
+    def roles(self) -> _File:
+        return self.files[2]
+
+    @property
+    def names(self) -> list[str]:
+        return re.findall(r"^CREATE ROLE (\w+)", self.roles.text, re.MULTILINE)
+
+    def existing(self, connection: Connection) -> tuple[str, ...]:
+        query = "SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1"
+        return tuple(name for (name,) in connection.execute(query, [self.names]))
+
+    def missing(self, connection: Connection) -> tuple[str, ...]:
+        """Return the statements that are left to run, for whoever may."""
+        existing = self.existing(connection)
+        members = set(
+            connection.execute(
+                "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members"
+            ).fetchall()
+        )
+
+        def is_missing(statement: str) -> bool:
+            if granted := re.match(r"GRANT (\w+) TO (\w+)$", statement):
+                return granted.groups() not in members
+            named = re.match(r"(?:CREATE|COMMENT ON) ROLE (\w+)", statement)
+            return named is None or named[1] not in existing
+
+        return tuple(filter(is_missing, _statements(self.roles)))
+
+    def make_roles(self, connection: Connection) -> None:
+        """Create the roles that are missing, as far as the current role may."""
+        for statement in self.missing(connection):
+            # Another database of the cluster may be doing the same.
+            with suppress(pg.InsufficientPrivilege, pg.UndefinedObject, *_CONCURRENT):
+                connection.execute(statement.encode())
+
+    def grants_to_existing(self, connection: Connection) -> Iterator[str]:
+        """Yield the grants, to those roles only that exist."""
+        existing = self.existing(connection)
+        for statement in _statements(self.grants):
+            right, _, grantees = statement.rpartition("TO ")
+            present = [name for name in re.split(r",\s*", grantees) if name in existing]
+            if present:
+                yield f"{right}TO {', '.join(present)}"
+
+
+# Two sessions that make, comment or grant one role; the last has no SQLSTATE of its own.
+_CONCURRENT = (pg.DuplicateObject, pg.UniqueViolation, pg.InternalError_)
+
+
+def _statements(file: _File) -> list[str]:
+    """Return the statements of a file that has no semicolon but at their ends."""
+    text = re.sub(r"^\s*--.*$", "", file.text, flags=re.MULTILINE)
+    return [statement.strip() for statement in text.split(";\n") if statement.strip()]
+
+
+def _become(connection: Connection, role: str | None) -> None:
+    if role is not None:
+        try:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        except (pg.InsufficientPrivilege, pg.InvalidParameterValue) as error:
+            raise DeployError(
+                first_line(error.diag.message_primary) or f"cannot become {role}",
+                sqlstate=error.sqlstate,
+                hint="create the role, and grant it to the one that logs in",
+            ) from error
+
+
+def _apply_access(connection: Connection, lock_timeout: str, access: _Access) -> tuple[str, ...]:
+    """Bring rights and policies to what the files say, unless they are that; return the files.
+
+    What was applied is kept as one digest of the files, the roles that exist, and what the catalog
+    says of every right and policy: so a right given by hand is taken back, and what a restore left
+    out, in a cluster without the roles, is made up for.
+    """
+    with _transaction(connection, lock_timeout):
+        found = connection.execute(
+            "SELECT sha256 FROM billing.deployed_files WHERE path = %s", [access.grants.path]
+        ).fetchone()
+        if found == (_access_digest(connection, access),):
+            return ()
+        _take_rights(connection, access)
+        _close_defaults(connection, access)
+        for statement in access.grants_to_existing(connection):
+            _run(connection, _File(access.grants.path, statement))
+        _run(connection, access.policies)
+        _mark(connection, access.grants, _access_digest(connection, access))
+    return (access.grants.path, access.policies.path)
+
+
+def _access_digest(connection: Connection, access: _Access) -> str:
+    rows = connection.execute(
+        f"""
+        SELECT kind, name, privilege, grantee FROM ({_RIGHTS}) AS rights
+        UNION ALL
+        SELECT 'policy', polrelid::regclass::text, polname, billing.policy_digest(oid)
+          FROM pg_policy
+         WHERE polrelid IN (
+                   SELECT oid FROM pg_class WHERE relnamespace = 'billing'::regnamespace
+               )
+        UNION ALL
+        -- Months come and go; what counts is whether one is open.
+        SELECT 'table', relname, relrowsecurity::text, ''
+          FROM pg_class
+         WHERE relnamespace = 'billing'::regnamespace
+           AND relkind IN ('r', 'p')
+           AND NOT (relrowsecurity AND relname ~ '^usage_records_')
+        UNION ALL
+        SELECT 'default', defaclobjtype::text, defaclnamespace::text, defaclacl::text
+          FROM pg_default_acl
+         WHERE defaclrole = to_regrole(quote_ident(current_user))
+        ORDER BY 1, 2, 3, 4
+        """.encode(),
+        {"roles": access.names},
+    ).fetchall()
+    texts = [file.text for file in (access.roles, access.grants, access.policies)]
+    known = (texts, access.existing(connection), rows)
+    return hashlib.sha256(repr(known).encode()).hexdigest()
+
+
+# What PUBLIC and the roles of roles.sql hold in the schema.
+_RIGHTS = """
+SELECT a.kind, a.name, a.privilege, COALESCE(r.rolname, 'PUBLIC') AS grantee
+  FROM (
+           SELECT 'SCHEMA' AS kind, quote_ident(nspname) AS name,
+                  x.privilege_type AS privilege, x.grantee
+             FROM pg_namespace, aclexplode(nspacl) AS x
+            WHERE nspname = 'billing'
+           UNION ALL
+           SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                  oid::regclass::text, x.privilege_type, x.grantee
+             FROM pg_class, aclexplode(relacl) AS x
+            WHERE relnamespace = 'billing'::regnamespace
+           UNION ALL
+           SELECT 'TABLE', c.oid::regclass::text, x.privilege_type || ' of ' || attname, x.grantee
+             FROM pg_class AS c
+             JOIN pg_attribute ON attrelid = c.oid,
+                  aclexplode(attacl) AS x
+            WHERE relnamespace = 'billing'::regnamespace
+           UNION ALL
+           SELECT 'ROUTINE', oid::regprocedure::text, x.privilege_type, x.grantee
+             FROM pg_proc, aclexplode(COALESCE(proacl, acldefault('f', proowner))) AS x
+            WHERE pronamespace = 'billing'::regnamespace
+       ) AS a
+  LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+ WHERE a.grantee = 0
+    OR r.rolname = ANY(%(roles)s)
+"""
+
+
+def _take_rights(connection: Connection, access: _Access) -> None:
+    """Take back every right that PUBLIC and our roles hold in the schema."""
+    for kind, name, grantee in connection.execute(
+        f"SELECT DISTINCT kind, name, grantee FROM ({_RIGHTS}) AS rights".encode(),
+        {"roles": access.names},
+    ).fetchall():
+        connection.execute(f"REVOKE ALL ON {kind} {name} FROM {grantee}".encode())
+
+
+def _close_defaults(connection: Connection, access: _Access) -> None:
+    """Close what is made in the schema from now on, as far as that can be said ahead."""
+    grantees = ", ".join(["PUBLIC", *access.existing(connection)])
+    for kind in ("TABLES", "SEQUENCES", "ROUTINES", "TYPES"):
+        connection.execute(
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA billing"
+            f" REVOKE ALL ON {kind} FROM {grantees}".encode()
+        )
+    # That PUBLIC may execute can be taken back for all that a role makes anywhere, or not at all:
+    # done for an owner without login, who makes nothing but what is here. Else every run revokes
+    # what was made since.
+    if _owner_is_apart(connection):
+        connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC")
+
+
+def _owner_is_apart(connection: Connection) -> bool:
+    query = "SELECT NOT rolcanlogin FROM pg_roles WHERE rolname = current_user"
+    return connection.execute(query).fetchone() == (True,)
+
+
+def _remove_access(connection: Connection, lock_timeout: str, access: _Access) -> None:
+    """Drop the policies and take all rights back. Tables stay under row level security: closed."""
+    with _transaction(connection, lock_timeout):
+        for (policy,) in connection.execute(
+            "SELECT format('%I ON %s', polname, polrelid::regclass) FROM pg_policy"
+            " WHERE polrelid IN ("
+            "SELECT oid FROM pg_class WHERE relnamespace = 'billing'::regnamespace)"
+        ).fetchall():
+            connection.execute(f"DROP POLICY {policy}".encode())
+        _take_rights(connection, access)
+        if _owner_is_apart(connection):
+            connection.execute("ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC")
+
+
+def _advice(missing: tuple[str, ...]) -> str:
+    return "\n".join(
+        (
+            "roles are missing that this one may not make; all else works. For an administrator to"
+            " run once, before the next migrate:",
+            *(f"    {statement};" for statement in missing),
+        )
+    )
 
 
 # Versioned changes, by yoyo
@@ -457,7 +725,10 @@ def _reload(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Load the files whose text is not what is deployed; return their paths, and those gone."""
     with _transaction(connection, lock_timeout):
-        query = "SELECT path, sha256 FROM billing.deployed_files WHERE path NOT LIKE 'migrations/%'"
+        query = (
+            "SELECT path, sha256 FROM billing.deployed_files"
+            " WHERE path LIKE 'functions/%' OR path LIKE 'triggers/%'"
+        )
         deployed: dict[str, str] = dict(connection.execute(query).fetchall())
         gone = tuple(sorted(deployed.keys() - {file.path for file in files}))
         connection.execute("DELETE FROM billing.deployed_files WHERE path = ANY(%s)", [list(gone)])

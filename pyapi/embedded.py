@@ -37,6 +37,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pyapi.deploy import make_roles
+
 OLDEST_MAJOR = 15
 ADMIN = "postgres"
 OWNER = "irisx"
@@ -526,6 +528,8 @@ class Server:
                 admin.execute(
                     sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(OWNER))
                 )
+            # What an administrator does for an owner who may not.
+            make_roles(admin)
 
 
 # The project's own --------------------------------------------------------------------------------

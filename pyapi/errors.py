@@ -144,6 +144,12 @@ class ArchiveError(UsageError):
     sqlstate = "UB019"
 
 
+class ForeignTableError(UsageError):
+    """A trigger function was called for another table than the one it was made for."""
+
+    sqlstate = "UB020"
+
+
 class NotInstalledError(UsageError):
     """The database answers, but IRISX Usage is not in it, or is older than this package."""
 
@@ -177,6 +183,7 @@ ERRORS: dict[str, type[UsageError]] = {
         ReservationBusyError,
         MissingExtensionError,
         ArchiveError,
+        ForeignTableError,
     )
     if error.sqlstate is not None
 }

@@ -12,6 +12,8 @@ RETURNS TABLE (
     payload jsonb
 )
 LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH due AS (
         SELECT d.tenant_id, d.alert_id, d.target_id

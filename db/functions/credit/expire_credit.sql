@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.expire_credit(p_tenant_id bigint)
 RETURNS numeric
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_lot record;

@@ -9,6 +9,8 @@ CREATE OR REPLACE FUNCTION billing.finish_delivery(
 )
 RETURNS timestamptz
 LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     UPDATE billing.alert_deliveries
     SET

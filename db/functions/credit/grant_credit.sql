@@ -9,6 +9,8 @@ CREATE OR REPLACE FUNCTION billing.grant_credit(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_id bigint;

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.grant_included_credits(p_tenant_id bigint, p_at timestamptz DEFAULT now())
 RETURNS numeric
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_tenant record;

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.raise_alerts(p_limit integer DEFAULT 1000)
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_tenant_ids bigint[];

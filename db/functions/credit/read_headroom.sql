@@ -23,10 +23,9 @@ BEGIN
     IF v_limits.mode = 'postpaid' AND v_limits.credit_limit IS NULL THEN
         headroom := NULL;
     ELSE
-        SELECT COALESCE(t.credit_balance, 0) - billing.open_usage(p_tenant_id, now()) - p_reserved
+        SELECT t.credit_balance - billing.open_usage(p_tenant_id, now()) - p_reserved
         INTO v_remaining
-        FROM public.tenants AS t
-        WHERE t.id = p_tenant_id;
+        FROM billing.find_tenant(p_tenant_id) AS t;
         headroom := v_remaining + COALESCE(v_limits.credit_limit, 0);
     END IF;
 

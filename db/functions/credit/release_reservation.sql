@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.release_reservation(p_key text, p_tenant_id bigint DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_tenants bigint[] := ARRAY(

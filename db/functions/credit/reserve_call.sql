@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION billing.reserve_call(
     OUT granted_seconds integer
 )
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE

@@ -9,6 +9,8 @@ CREATE OR REPLACE FUNCTION billing.reserve_usage(
     OUT granted_quantity numeric
 )
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE

@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION billing.set_alert_target(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_id bigint;

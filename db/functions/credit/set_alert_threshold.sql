@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION billing.set_alert_threshold(
 )
 RETURNS void
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     IF (p_basis IN ('included', 'balance', 'cap', 'amount') AND p_threshold > 0 AND p_threshold < 'Infinity') IS NOT TRUE THEN

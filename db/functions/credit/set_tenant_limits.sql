@@ -10,6 +10,8 @@ CREATE OR REPLACE FUNCTION billing.set_tenant_limits(
 )
 RETURNS billing.tenant_limits
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_limits billing.tenant_limits;

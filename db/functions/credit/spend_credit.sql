@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION billing.spend_credit(
 )
 RETURNS numeric
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_entry billing.credit_entries;

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.generate_invoice(p_tenant_id bigint, p_period_start date)
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_tenant record;

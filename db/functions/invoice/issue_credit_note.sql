@@ -8,6 +8,8 @@ CREATE OR REPLACE FUNCTION billing.issue_credit_note(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_invoice billing.invoices := billing.require_invoice(p_invoice_id);

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.mark_overdue(p_at timestamptz DEFAULT now(), p_limit integer DEFAULT 1000)
 RETURNS bigint
 LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH late AS (
         SELECT i.tenant_id, i.id, i.status, i.dunning_level, s.level, s.description

@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION billing.refund_payment(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_payment billing.payments;

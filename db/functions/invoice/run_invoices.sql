@@ -17,6 +17,8 @@ RETURNS TABLE (
     reason text
 )
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET jit = off
 AS $$
 DECLARE

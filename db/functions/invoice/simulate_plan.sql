@@ -14,6 +14,8 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 -- One large statement whose steps are of sizes that nobody can estimate: each is hashed, once, in memory.
 SET enable_nestloop = off
 SET jit = off

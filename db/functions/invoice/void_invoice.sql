@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.void_invoice(p_invoice_id bigint, p_reason text, p_at timestamptz DEFAULT now())
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_invoice billing.invoices := billing.require_invoice(p_invoice_id);

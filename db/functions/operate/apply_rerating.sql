@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.apply_rerating(p_proposal_id bigint)
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET jit = off
 AS $$
 DECLARE

@@ -25,6 +25,9 @@ BEGIN
         -- Still there: the row only moved to another partition.
         SELECT array_agg(m) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
     END IF;
+    IF v_now IS NOT NULL OR v_before IS NOT NULL THEN
+        PERFORM billing.require_own_table(TG_RELID, %1$L);
+    END IF;
 
     IF TG_OP = 'INSERT' THEN
         IF v_now IS NOT NULL THEN
@@ -37,7 +40,7 @@ BEGIN
     END IF;
     RETURN NULL;
 EXCEPTION
-    WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+    WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted OR SQLSTATE 'UB020' THEN
         RAISE;
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS

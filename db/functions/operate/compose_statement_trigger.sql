@@ -36,6 +36,7 @@ BEGIN
         IF NOT v_any_before
             AND current_setting('billing.is_nested', true) IS DISTINCT FROM 'on'
             AND pg_trigger_depth() = 1
+            AND TG_TABLE_NAME = %5$L AND TG_TABLE_SCHEMA = %4$L
         THEN
             PERFORM billing.record_first_charge(
                 %1$L, m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity,
@@ -60,6 +61,10 @@ BEGIN
             -- Something was recorded before, or went wrong: nothing is written yet, and each row is looked at below.
             NULL;
     END;
+
+    IF TG_TABLE_NAME <> %5$L OR TG_TABLE_SCHEMA <> %4$L THEN
+        PERFORM billing.require_own_table(TG_RELID, %3$L);
+    END IF;
 
     BEGIN
         SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
@@ -143,7 +148,8 @@ BEGIN
     END;
     RETURN NULL;
 END;
-$body$, p_source_table, p_measure_call, billing.qualify_source(p_source_table));
+$body$, p_source_table, p_measure_call, q.source, (parse_ident(q.source))[1], (parse_ident(q.source))[2])
+    FROM billing.qualify_source(p_source_table) AS q (source);
 $$;
 
 COMMENT ON FUNCTION billing.compose_statement_trigger IS

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.dismiss_unrated(p_id bigint, p_reason text)
 RETURNS void
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     IF COALESCE(p_reason, '') = '' THEN
@@ -13,7 +15,7 @@ BEGIN
     UPDATE billing.unrated_usage
     SET
         resolved_at = clock_timestamp(),
-        context = COALESCE(context, '{}') || jsonb_build_object('dismissed', p_reason, 'by', current_user)
+        context = COALESCE(context, '{}') || jsonb_build_object('dismissed', p_reason, 'by', billing.acting_role())
     WHERE id = p_id
         AND resolved_at IS NULL;
     IF NOT FOUND THEN

@@ -19,7 +19,8 @@ FROM (VALUES
     ('UB015', 'a reservation that has ended'),
     ('UB016', 'somebody else is reserving for this tenant'),
     ('UB018', 'an extension that this needs is not installed'),
-    ('UB019', 'a month or file is not as it was archived')
+    ('UB019', 'a month or file is not as it was archived'),
+    ('UB020', 'a trigger function was called for another table than its own')
 ) AS codes (sqlstate, meaning);
 
 COMMENT ON VIEW billing.error_codes IS 'The SQLSTATEs this schema raises.';

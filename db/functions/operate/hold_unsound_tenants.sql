@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.hold_unsound_tenants(p_from date, p_to date)
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_held bigint;

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.maintain()
 RETURNS TABLE (task text, done bigint, is_more boolean)
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE

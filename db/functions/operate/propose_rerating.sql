@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.propose_rerating(p_from date, p_to date, p_tenant_id bigint DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 -- The one statement below is long enough without being compiled.
 SET jit = off
 AS $$

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.reconcile(p_from date, p_to date)
 RETURNS TABLE (source_table text, scanned bigint, repaired bigint, unrated bigint, busy bigint)
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_started_at timestamptz := clock_timestamp();

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.retry_unrated(p_limit integer DEFAULT 1000)
 RETURNS TABLE (tried bigint, resolved bigint)
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_row record;

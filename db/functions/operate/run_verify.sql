@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.run_verify(p_from date DEFAULT NULL, p_to date DEFAULT NULL)
 RETURNS TABLE (check_name text, subject text, detail text)
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_started_at timestamptz := clock_timestamp();

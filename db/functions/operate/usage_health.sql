@@ -86,7 +86,7 @@ FROM (
         'Balances leave them out, tenants.credit_balance does not yet: call billing.maintain() more often.'
     FROM billing.credit_expiries AS x
     WHERE x.look_at <= now()
-        AND EXISTS (SELECT FROM public.tenants AS t WHERE t.id = x.tenant_id)
+        AND (SELECT t.currency IS NOT NULL FROM billing.find_tenant(x.tenant_id) AS t)
 ) AS metrics
 ORDER BY line, subject;
 

@@ -3,6 +3,8 @@ CREATE OR REPLACE FUNCTION billing.verify(p_from date DEFAULT NULL, p_to date DE
 RETURNS TABLE (check_name text, subject text, detail text)
 LANGUAGE plpgsql
 STABLE
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_from date := COALESCE(p_from, '-infinity');

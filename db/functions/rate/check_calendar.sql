@@ -2,8 +2,11 @@
 CREATE OR REPLACE FUNCTION billing.check_calendar()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'billing.calendars');
     IF TG_OP <> 'INSERT'
         AND (TG_OP = 'DELETE' OR (OLD.id, OLD.timezone) IS DISTINCT FROM (NEW.id, NEW.timezone))
         AND billing.is_priced_calendar(OLD.id)

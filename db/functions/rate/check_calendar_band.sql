@@ -2,8 +2,11 @@
 CREATE OR REPLACE FUNCTION billing.check_calendar_band()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'billing.calendar_bands');
     IF TG_OP = 'UPDATE' AND OLD IS NOT DISTINCT FROM NEW THEN
         RETURN NULL;
     END IF;

@@ -2,10 +2,13 @@
 CREATE OR REPLACE FUNCTION billing.check_calendar_holiday()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     v_day record;
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'billing.calendar_holidays');
     IF TG_OP = 'UPDATE' AND (OLD.calendar_id, OLD.holiday) IS NOT DISTINCT FROM (NEW.calendar_id, NEW.holiday) THEN
         RETURN NULL;
     END IF;

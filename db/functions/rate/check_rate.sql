@@ -2,11 +2,16 @@
 CREATE OR REPLACE FUNCTION billing.check_rate()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 SET enable_seqscan = off
 AS $$
 DECLARE
     v_other billing.pricing_rates;
 BEGIN
+    IF TG_RELID <> 'billing.pricing_rates'::regclass THEN
+        PERFORM billing.require_own_table(TG_RELID, 'billing.pricing_rates');
+    END IF;
     -- What has begun may have priced something.
     IF TG_OP <> 'INSERT' AND OLD.effective_from <= now()
         AND (

@@ -20,7 +20,7 @@ BEGIN
                     HINT = 'billing.pricing_plans lists the plans.';
         END IF;
     ELSIF p_card ~ '^tenant:[0-9]{1,18}$' THEN
-        SELECT id INTO v_id FROM public.tenants WHERE id = v_name::bigint;
+        SELECT v_name::bigint INTO v_id FROM billing.find_tenant(v_name::bigint) AS t WHERE t.currency IS NOT NULL;
         IF v_id IS NULL THEN
             RAISE EXCEPTION 'unknown tenant'
                 USING ERRCODE = 'UB002',

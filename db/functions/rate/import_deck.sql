@@ -24,6 +24,8 @@ RETURNS TABLE (
     rate_id bigint
 )
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -2,8 +2,11 @@
 CREATE OR REPLACE FUNCTION billing.rates_changed()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'billing.pricing_rates');
     IF TG_OP = 'INSERT' THEN
         PERFORM billing.resolve_prices(card, channel, resource_type)
         FROM (SELECT DISTINCT card, channel, resource_type FROM new_rows) AS changed;

@@ -12,6 +12,7 @@ DECLARE
     v_looks_closer boolean;
     v_sees_cards boolean;
 BEGIN
+    PERFORM billing.require_own_table(TG_RELID, 'public.tenants');
     IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
         RAISE EXCEPTION 'the currency of a tenant with usage cannot change'
             USING ERRCODE = 'UB012',

@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION billing.record_call_usage(
 )
 RETURNS integer
 LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT billing.record_row('calls', p_call_id);
 $$;

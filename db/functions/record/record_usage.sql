@@ -10,6 +10,8 @@ CREATE OR REPLACE FUNCTION billing.record_usage(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     -- To the microsecond: a third of a minute that came through a binary float is 20 s.

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.record_whatsapp_usage(p_message_id bigint)
 RETURNS integer
 LANGUAGE sql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT billing.record_row('messages', p_message_id);
 $$;

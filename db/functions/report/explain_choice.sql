@@ -33,14 +33,8 @@ BEGIN
     subject := 'tenant';
     detail := format(
         '%s, %s at that time, billed in %s',
-        -- An application's own table may have no such column.
         COALESCE(
-            (
-                SELECT concat_ws(', ', COALESCE(j.tenant ->> 'company_name', j.tenant ->> 'name'), 'tenant ' || p_tenant_id)
-                FROM public.tenants AS t
-                CROSS JOIN LATERAL to_jsonb(t) AS j (tenant)
-                WHERE t.id = p_tenant_id
-            ),
+            (SELECT concat_ws(', ', s.name, 'tenant ' || p_tenant_id) FROM billing.read_tenants(p_tenant_id) AS s),
             format('tenant %s, which is deleted', p_tenant_id)
         ),
         COALESCE('on plan ' || v_plan, 'on no plan'), v_tenant.currency

@@ -64,7 +64,7 @@ BEGIN
     END;
     RETURN NEXT;
 
-    SELECT COALESCE(t.billing_cycle_day, 1) INTO v_cycle_day FROM public.tenants AS t WHERE t.id = v_record.tenant_id;
+    SELECT t.billing_cycle_day INTO v_cycle_day FROM billing.find_tenant(v_record.tenant_id) AS t;
     IF v_cycle_day IS NOT NULL THEN
         v_period_start := billing.period_starting_by(v_record.usage_date, v_cycle_day);
     END IF;

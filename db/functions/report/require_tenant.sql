@@ -11,13 +11,10 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 BEGIN
-    SELECT
-        t.plan_id, COALESCE(t.timezone, 'UTC'), COALESCE(t.currency, 'USD'),
-        COALESCE(t.billing_cycle_day, 1), COALESCE(t.credit_balance, 0)
+    SELECT t.plan_id, t.timezone, t.currency, t.billing_cycle_day, t.credit_balance
     INTO plan_id, timezone, currency, billing_cycle_day, credit_balance
-    FROM public.tenants AS t
-    WHERE t.id = p_tenant_id;
-    IF NOT FOUND THEN
+    FROM billing.find_tenant(p_tenant_id) AS t;
+    IF currency IS NULL THEN
         RAISE EXCEPTION 'unknown tenant'
             USING ERRCODE = 'UB002',
                 DETAIL = format('There is no tenant %s.', COALESCE(p_tenant_id::text, 'NULL')),
@@ -26,5 +23,6 @@ BEGIN
 END;
 $$;
 
-COMMENT ON FUNCTION billing.require_tenant IS 'What billing needs of a row of tenants; zone UTC, currency USD and cycle day 1 where it leaves them open. Raises
-UB002.';
+COMMENT ON FUNCTION billing.require_tenant IS
+'What billing needs of a row of tenants; zone UTC, currency USD and cycle day 1 where it leaves them open. Raises UB002, for
+a tenant that the current role may not see as for one that does not exist.';
