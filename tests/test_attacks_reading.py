@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from attack import ACME, GLOBEX, MARKS, Attack, Attacks, Session, Target, login, two_tenants
 from conftest import Cluster
@@ -154,8 +156,8 @@ def row_security_is_switched_off(me: Session, target: Target) -> object:
 )
 def a_reader_enters_itself_among_the_members(me: Session, target: Target) -> object:
     me.run(
-        "INSERT INTO billing.tenant_members (member, tenant_id)"
-        f" VALUES ('{login('reader')}', {GLOBEX})"
+        "INSERT INTO billing.tenant_members (member, tenant_id, granted_by)"
+        f" VALUES ('{login('reader')}', {GLOBEX}, 'me')"
     )
     return me.run(USAGE)
 
@@ -226,7 +228,11 @@ def a_temporary_table_hides_the_members(me: Session, target: Target) -> object:
 # Ways round the policies ---------------------------------------------------------------------------
 
 
-@attack("reader", "ALTER VIEW billing.usage_summaries SET (security_invoker = false)")
+@attack(
+    "reader",
+    "ALTER VIEW billing.usage_summaries SET (security_invoker = false);"
+    "ALTER VIEW billing.daily_sums SET (security_invoker = false)",
+)
 def a_view_shows_more_than_its_tables(me: Session, target: Target) -> object:
     seen = []
     for view in me.run(
@@ -368,7 +374,8 @@ def an_id_of_another_tenant_is_told_from_none(me: Session, target: Target) -> ob
         for value in (number, 999_999_999):
             me.told.clear()
             state = me.survive(f"SELECT * FROM billing.{function}({value})")
-            answers.append((state, [text.replace(str(value), "id") for text in me.told]))
+            told_of = [re.sub(rf"line \d+|\b{value}\b", "", text) for text in me.told]
+            answers.append((state, told_of))
         if answers[0] != answers[1]:
             told.append((function, answers))
     me.told.clear()

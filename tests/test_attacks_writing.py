@@ -82,20 +82,16 @@ def what_is_within_is_called_directly(me: Session, target: Target) -> object:
     ]
 
 
-HIDING = """
-    CREATE SCHEMA IF NOT EXISTS hiding;
-    GRANT ALL ON SCHEMA hiding TO PUBLIC;
-"""
-
-
 @attack(
     "writer",
-    "ALTER FUNCTION billing.meter_calls() SET search_path = '';"
-    "CREATE TABLE public.spoils AS SELECT current_user AS whose LIMIT 0;"
-    "GRANT INSERT ON public.spoils TO PUBLIC;",
+    "ALTER FUNCTION billing.meter_calls() SET search_path = ''",
 )
 def a_temporary_type_hides_text(me: Session, target: Target) -> object:
     """The check of a domain runs wherever a value becomes one: in a trigger, as its owner."""
+    target.superuser(
+        "CREATE TABLE IF NOT EXISTS public.spoils (whose name)",
+        "GRANT INSERT ON public.spoils TO PUBLIC",
+    )
     me.run(
         "CREATE FUNCTION pg_temp.take(pg_catalog.text) RETURNS boolean LANGUAGE plpgsql AS"
         " $$ BEGIN EXECUTE 'INSERT INTO public.spoils SELECT current_user'; RETURN true; END $$",
@@ -109,13 +105,11 @@ def a_temporary_type_hides_text(me: Session, target: Target) -> object:
     me.survive("INSERT INTO public.calls (tenant_id, status, duration_seconds)"
                " VALUES (404, 'completed', 60)")  # fmt: skip
     for function in me.run(
-        "SELECT oid::regproc::text FROM pg_proc WHERE prosecdef AND pronargs = 0"
+        "SELECT oid::regproc::pg_catalog.text FROM pg_proc WHERE prosecdef AND pronargs = 0"
         " AND prorettype <> 'trigger'::regtype AND pronamespace = 'billing'::regnamespace"
     ):
         me.survive(f"SELECT {function}()")
-    return target.superuser(
-        "SELECT count(*) FROM pg_class WHERE oid = to_regclass('public.spoils')"
-    ) == [1] and target.superuser("SELECT whose FROM public.spoils")
+    return target.superuser(f"SELECT whose FROM public.spoils WHERE whose <> '{login('writer')}'")
 
 
 # What is written stays -----------------------------------------------------------------------------
@@ -240,6 +234,7 @@ def a_price_that_has_begun_is_changed(me: Session, target: Target) -> object:
 def an_operator_hides_the_one_that_compares_prices(me: Session, target: Target) -> object:
     """A trigger that runs as its caller looks operators up along the caller's path."""
     me.run(
+        "GRANT USAGE ON SCHEMA admin TO PUBLIC",
         "CREATE OR REPLACE FUNCTION admin.never(timestamptz, timestamptz) RETURNS boolean"
         " LANGUAGE sql IMMUTABLE AS 'SELECT false'"
     )
@@ -260,27 +255,26 @@ def usage_is_backdated_into_a_closed_period(me: Session, target: Target) -> obje
         "SELECT i.*::text, (SELECT string_agg(l::text, '') FROM billing.invoice_line_items AS l"
         f" WHERE l.invoice_id = i.id) FROM billing.invoices AS i WHERE i.id = ({PAID})"
     )
-    before = target.superuser(print_of)
+    adjusted = (
+        "SELECT billing.dismiss_unrated(id, 'x') FROM billing.unrated_usage WHERE resolved_at IS NULL",
+        "SELECT billing.generate_invoice(7, (date_trunc('month', now()) - interval '1 month')::date)",
+        "SELECT sum(amount) FROM billing.adjustments WHERE tenant_id = 7",
+    )
+    before, (owed,) = target.superuser(print_of), target.superuser(*adjusted)
     me.run(
         "INSERT INTO public.calls (tenant_id, call_sid, status, initiated_at, duration_seconds)"
         f" VALUES ({ACME}, 'CLOSED' || clock_timestamp(), 'completed',"
         " date_trunc('month', now()) - interval '40 days', 3600)"
     )
-    after = target.superuser(print_of)
-    adjusted = target.superuser(
-        "SELECT billing.generate_invoice(7, (date_trunc('month', now())"
-        " - interval '1 month')::date)",
-        "SELECT sum(amount) FROM billing.adjustments WHERE tenant_id = 7",
-    )
-    assert adjusted
-    return before != after or adjusted[0] < Decimal("0.5")
+    after, (owes,) = target.superuser(print_of), target.superuser(*adjusted)
+    return before != after or owes - owed < Decimal("0.5")
 
 
 # Amounts -------------------------------------------------------------------------------------------
 
 AMOUNTS = (
     "'NaN'", "'Infinity'", "'-Infinity'", "-1", "0", "NULL", "-0.0000000001", "1e-11", "1e131000",
-    "1e20", "'-NaN'",
+    "1e20",
 )  # fmt: skip
 
 
@@ -405,3 +399,4 @@ def test_triggers_that_the_owner_of_calls_disables_are_missed(books: Connection)
                            " AND subject = 'calls'")  # fmt: skip
     assert health.fetchone() == (False,)
     assert faults(books) != []
+
