@@ -233,8 +233,12 @@ def _read(folder: Path) -> tuple[list[_File], list[_File], _Access]:
             raise DeployError(
                 f"functions/{path.name} is in no stage", hint=f"the stages are {', '.join(STAGES)}"
             )
+    # A folder without them leaves every right to its owner.
+    access = _Access(
+        *files("access") or [_File(f"access/{name}.sql", "") for name in _Access.__annotations__]
+    )
     reloadable = [file for stage in STAGES for file in files(f"functions/{stage}")]
-    return migrations, reloadable + files("triggers"), _Access(tuple(files("access")))
+    return migrations, reloadable + files("triggers"), access
 
 
 def _rollback_path(path: str) -> str:
@@ -412,19 +416,9 @@ def _revoke(connection: Connection) -> None:
 class _Access:
     """The files of db/access: roles are the cluster's, grants and policies the database's."""
 
-    files: tuple[_File, ...]  # grants.sql, policies.sql, roles.sql; or none
-
-    @property
-    def grants(self) -> _File:
-        return self.files[0]
-
-    @property
-    def policies(self) -> _File:
-        return self.files[1]
-
-    @property
-    def roles(self) -> _File:
-        return self.files[2]
+    grants: _File
+    policies: _File
+    roles: _File
 
     @property
     def names(self) -> list[str]:
@@ -497,6 +491,8 @@ def _apply_access(connection: Connection, lock_timeout: str, access: _Access) ->
     says of every right and policy: so a right given by hand is taken back, and what a restore left
     out, in a cluster without the roles, is made up for.
     """
+    if not access.grants.text:
+        return ()
     with _transaction(connection, lock_timeout):
         found = connection.execute(
             "SELECT sha256 FROM billing.deployed_files WHERE path = %s", [access.grants.path]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection, sql
 from psycopg import errors as pg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from pyapi.deploy import find_roles, migrate, sql_folder, uninstall
+from pyapi.deploy import migrate
 from tests.conftest import Cluster
 
 NAMES = (f"access_test_{os.getpid()}_{number}" for number in itertools.count(1))
@@ -73,9 +71,7 @@ def rows(connection: Connection, query: str, *values: object) -> list[tuple[Any,
 
 def admit(connection: Connection, member: Connection, *tenants: int) -> None:
     for tenant in tenants:
-        connection.execute(
-            "SELECT billing.grant_tenant_access(%s, %s)", [member.info.user, tenant]
-        )
+        connection.execute("SELECT billing.grant_tenant_access(%s, %s)", [member.info.user, tenant])
 
 
 REPORTS = (
@@ -134,7 +130,8 @@ def test_a_reader_sees_his_tenant_as_the_owner_does_and_no_other(
     for query in REPORTS:
         seen = outcome(platform, query, 7)
         if "list_alerts" not in query and "billing.revenue" not in query:
-            assert isinstance(seen, list) and seen, query
+            assert seen, query
+            assert isinstance(seen, list), query
         assert outcome(reader, query, 7) == seen, query
         assert outcome(reader, query, 8) == outcome(reader, query, 4711), query
 
@@ -209,18 +206,14 @@ def test_the_setting_ends_with_the_transaction_and_means_nothing_to_others(
     assert rows(reader, "SELECT * FROM billing.tenant_settings") == []
 
 
-def test_access_is_given_and_taken_by_an_administrator(
-    platform: Connection, login: Login
-) -> None:
+def test_access_is_given_and_taken_by_an_administrator(platform: Connection, login: Login) -> None:
     admin, reader = login("billing_admin"), login("billing_reader")
     give, take = (f"SELECT billing.{verb}_tenant_access(%s, %s)" for verb in ("grant", "revoke"))
     assert rows(admin, give, reader.info.user, 7) == [(True,)]
     assert rows(admin, give, reader.info.user, 7) == [(False,)]
     assert rows(admin, give, reader.info.user, 8) == [(True,)]
     assert len(rows(reader, "SELECT FROM billing.usage_records")) == 10
-    assert rows(reader, "SELECT granted_by FROM billing.tenant_members") == [
-        (admin.info.user,)
-    ] * 2
+    assert rows(reader, "SELECT granted_by FROM billing.tenant_members") == [(admin.info.user,)] * 2
     assert rows(admin, take, reader.info.user, 7) == [(1,)]
     assert rows(reader, "SELECT DISTINCT tenant_id FROM billing.usage_records") == [(8,)]
     assert rows(admin, take, reader.info.user, None) == [(1,)]
@@ -355,9 +348,7 @@ def test_a_trigger_function_of_ours_refuses_another_table(
     platform.execute(sql.SQL("CREATE SCHEMA forged AUTHORIZATION CURRENT_USER"))
     platform.execute(sql.SQL("GRANT ALL ON SCHEMA forged TO {}").format(name))
     platform.execute(sql.SQL("GRANT SELECT ON calls, tenants TO {}").format(name))
-    platform.execute(
-        sql.SQL("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA billing TO {}").format(name)
-    )
+    platform.execute(sql.SQL("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA billing TO {}").format(name))
     before = rows(platform, "SELECT count(*) FROM usage_records")
     forger.execute(
         """
@@ -389,9 +380,9 @@ def test_a_trigger_function_of_ours_refuses_another_table(
 def test_a_metered_table_that_is_renamed_goes_on_being_billed(platform: Connection) -> None:
     platform.execute("ALTER TABLE calls RENAME TO phone_calls")
     platform.execute("UPDATE phone_calls SET duration_seconds = 600 WHERE id = 1")
-    assert rows(
-        platform, "SELECT sum(quantity) FROM usage_records WHERE source_id = 1"
-    ) == rows(platform, "SELECT 10::numeric")
+    assert rows(platform, "SELECT sum(quantity) FROM usage_records WHERE source_id = 1") == rows(
+        platform, "SELECT 10::numeric"
+    )
     assert rows(platform, "SELECT FROM unrated_usage") == []
 
 
@@ -424,9 +415,7 @@ def access_is_whole(connection: Connection) -> bool:
         "ALTER DEFAULT PRIVILEGES IN SCHEMA billing GRANT SELECT ON TABLES TO billing_reader",
     ],
 )
-def test_migrate_mends_what_was_changed_by_hand(
-    db: Connection, database: str, deed: str
-) -> None:
+def test_migrate_mends_what_was_changed_by_hand(db: Connection, database: str, deed: str) -> None:
     rights = rights_of(db)
     assert not migrate(database)
     db.execute(deed.encode())
