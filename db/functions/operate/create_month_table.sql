@@ -9,9 +9,7 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TABLE billing.%I (LIKE billing.usage_records INCLUDING ALL EXCLUDING INDEXES)', v_name);
     EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_month, 'YYYY-MM')));
-    PERFORM billing.attach_trigger(format('billing.%I', v_name)::regclass, 'append_only_truncate',
-        format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
-            format('billing.%I', v_name)::regclass));
+    PERFORM billing.attach_guards(format('billing.%I', v_name)::regclass);
     RETURN v_name;
 END;
 $$;
