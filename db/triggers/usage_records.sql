@@ -1,6 +1,6 @@
 -- record: what is written stays written.
 SELECT billing.attach_trigger('billing.usage_records', 'append_only',
-    'BEFORE UPDATE OR DELETE ON billing.usage_records FOR EACH ROW EXECUTE FUNCTION billing.refuse_change()');
+    'BEFORE UPDATE OR DELETE ON billing.usage_records FOR EACH ROW EXECUTE FUNCTION billing.refuse_record_change()');
 SELECT billing.attach_trigger('billing.usage_records', 'append_only_truncate',
     'BEFORE TRUNCATE ON billing.usage_records FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()');
 -- TRUNCATE is guarded by partition, for it can name one.
