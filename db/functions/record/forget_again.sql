@@ -44,6 +44,27 @@ BEGIN
             ) AS t
         );
     END LOOP;
+    IF v_changed > 0 THEN
+        -- What was recorded by hand is found under the key that it got then.
+        PERFORM set_config('billing.forgets', 'on', true);
+        EXECUTE format(
+            'UPDATE %1$s AS t
+            SET resource_id = d.resource_id
+            FROM %1$s AS c
+            INNER JOIN billing.direct_usage AS d
+                ON d.tenant_id = c.tenant_id
+                AND d.record_id = c.id
+                AND d.created_at = c.created_at
+            WHERE t.tenant_id = c.tenant_id
+                AND t.channel = c.channel
+                AND t.resource_type = c.resource_type
+                AND t.resource_id = c.resource_id
+                AND t.source_id IS NULL
+                AND d.resource_id <> c.resource_id',
+            p_table
+        );
+        PERFORM set_config('billing.forgets', 'off', true);
+    END IF;
     RETURN v_changed;
 END;
 $$;

@@ -14,7 +14,6 @@ RETURNS TABLE (changed bigint, kept bigint)
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, billing, pg_temp
-SET billing.forgets = 'on'
 AS $$
 DECLARE
     v_part text := format(
@@ -70,9 +69,12 @@ BEGIN
         EXECUTE format('SELECT count(*) FROM %s AS t WHERE %s AND (%s)', p_table, v_part, v_touched)
         INTO changed USING p_needle, p_pattern, p_form, p_salt, v_in_use;
     ELSE
+        -- As a setting of the function it could be set by a superuser only.
+        PERFORM set_config('billing.forgets', 'on', true);
         EXECUTE format('UPDATE %s AS t SET %s WHERE %s AND (%s)', p_table, v_set, v_part, v_touched)
         USING p_needle, p_pattern, p_form, p_salt, v_in_use;
         GET DIAGNOSTICS changed = ROW_COUNT;
+        PERFORM set_config('billing.forgets', 'off', true);
     END IF;
     RETURN NEXT;
 END;

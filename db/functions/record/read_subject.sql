@@ -13,7 +13,7 @@ BEGIN
         ) || '(?![0-9])';
     ELSIF needle ~ '^[^@[:space:]]+@[^@[:space:]]+$' THEN
         pattern := '(?<![[:alnum:]._%+-])'
-            || regexp_replace(btrim(p_number), '([][.+*?^$(){}|\\])', '\\\1', 'g')
+            || regexp_replace(btrim(p_number), '([]\\^$.|?*+(){}[])', '\\\1', 'g')
             || '(?![.]?[[:alnum:]-])';
     ELSE
         RAISE EXCEPTION 'neither a number nor an address'
