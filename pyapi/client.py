@@ -371,6 +371,36 @@ class Housekeeping:
 
 
 @dataclass(frozen=True)
+class StoredRow:
+    """A row that holds somebody's number or address."""
+
+    table_name: str
+    tenant_id: int | None
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Rows of a table that a number was taken out of, and those where it stays.
+
+    kept: rows whose key an application still uses; None: a file that was not looked into.
+    """
+
+    table_name: str
+    changed: int
+    kept: int | None
+    is_more: bool
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long rows of a table are kept after they are done with; None: for ever."""
+
+    table_name: str
+    keep: timedelta | None
+
+
+@dataclass(frozen=True)
 class DistributionStep:
     """A step of sharding by tenant; statement: None where it is not one statement."""
 
@@ -1291,6 +1321,56 @@ class Client:
         """Do one bounded round of housekeeping and return what was done, per task."""
         return self._all(Housekeeping, "maintain")
 
+    def find_subject(self, number: str) -> list[StoredRow]:
+        """Return every row that holds a number or address. Raises BadArgumentError."""
+        return self._all(StoredRow, "find_subject", p_number=number)
+
+    def forget_subject(
+        self,
+        number: str,
+        mode: str,
+        reason: str,
+        *,
+        with_sources: bool = False,
+        dry_run: bool = False,
+    ) -> list[Forgotten]:
+        """Take a number or address out of what was recorded and return how many rows, per table.
+
+        Commits part by part where the connection commits by itself; killed and called again, it
+        goes on. dry_run: only counts. Raises BadArgumentError.
+        """
+        found: dict[str, Forgotten] = {}
+        is_more = True
+        while is_more:
+            is_more = False
+            for part in self._all(
+                Forgotten,
+                "forget_subject",
+                p_number=number,
+                p_mode=mode,
+                p_reason=reason,
+                p_with_sources=with_sources,
+                p_dry_run=dry_run,
+            ):
+                before = found.get(part.table_name)
+                kept = None if part.kept is None else part.kept + ((before and before.kept) or 0)
+                changed = part.changed + (before.changed if before else 0)
+                found[part.table_name] = Forgotten(part.table_name, changed, kept, part.is_more)
+                is_more |= part.is_more
+        return list(found.values())
+
+    def retention(self) -> list[Retention]:
+        """Return how long what is done with is kept."""
+        return sorted(self._view(Retention, "retention"), key=lambda kept: kept.table_name)
+
+    def set_retention(self, table_name: str, keep: timedelta | str | None) -> None:
+        """Set how long; an interval as PostgreSQL reads it, None: for ever.
+
+        Raises BadArgumentError.
+        """
+        query = "SELECT billing.set_retention(%(table_name)s, %(keep)s::interval)"
+        self._execute(query, {"table_name": table_name, "keep": keep}, scalar_row)
+
     def plan_distribution(self) -> list[DistributionStep]:
         """Return what sharding this database by tenant on Citus takes."""
         return self._all(DistributionStep, "plan_distribution")
@@ -1314,8 +1394,9 @@ class Client:
     def _one(self, row: type[Row], function: str, **arguments: object) -> Row:
         rows = self._all(row, function, **arguments)
         if not rows:
-            given = ", ".join(str(value) for value in arguments.values() if value is not None)
-            raise UnknownSourceError(f"billing.{function} found nothing for {given}")
+            # By their names: a value may be somebody's number.
+            given = ", ".join(name for name, value in arguments.items() if value is not None)
+            raise UnknownSourceError(f"billing.{function} found nothing for this {given}")
         return rows[0]
 
     def _scalar(self, function: str, **arguments: object) -> Any:
@@ -1341,4 +1422,4 @@ def _exact(value: Number) -> Decimal:
     try:
         return value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:
-        raise BadQuantityError(f"not a number: {value!r}") from None
+        raise BadQuantityError("not a number") from None

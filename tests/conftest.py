@@ -50,6 +50,7 @@ class Cluster:
         self._admin_conninfo = admin_conninfo
         self._names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
         self._templates: list[str] = []
+        self._prepared: dict[Callable[[Cluster, str], None], str] = {}
         self._maintenance = psycopg.connect(conninfo, autocommit=True)
 
     def conninfo(self, dbname: str) -> str:
@@ -81,6 +82,15 @@ class Cluster:
         self._templates.append(name)
         migrate(self.conninfo(name))
         return name
+
+    def prepared(self, prepare: Callable[[Cluster, str], None]) -> str:
+        """The migrated template as prepare(self, its name) leaves it; made once for each function."""
+        if prepare not in self._prepared:
+            name = self._create(self.migrated, ("billing", "public"))
+            self._templates.append(name)
+            prepare(self, name)
+            self._prepared[prepare] = name
+        return self._prepared[prepare]
 
     @functools.cached_property
     def with_pgtap(self) -> str:

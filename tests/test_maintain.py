@@ -26,6 +26,7 @@ DONE = {
     "partitions made",
     "months moved out of the default partition",
     "unrated rows announced",
+    "rows expired",
 }
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -1,12 +1,12 @@
 -- What is written stays written.
 BEGIN;
-SELECT plan(41);
+SELECT plan(51);
 \ir fixtures/tenants.sql
 
 -- One record in a month without a partition of its own, one in a month with one.
 SELECT lives_ok($$SELECT ensure_partition('2025-11-01')$$, 'November has a partition');
-INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)
-VALUES (1, 7, 'completed', '2020-02-14 10:00:00+00', 60), (2, 7, 'completed', '2025-11-14 10:00:00+00', 60);
+INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds)
+VALUES (1, 7, NULL, 'completed', '2020-02-14 10:00:00+00', 60), (2, 7, '+15559876543', 'completed', '2025-11-14 10:00:00+00', 60);
 SELECT is(
     (SELECT string_agg(tableoid::regclass::text, ', ' ORDER BY usage_date) FROM usage_records),
     'usage_records_default, usage_records_2025_11', 'two records stand in two partitions');
@@ -29,6 +29,25 @@ FROM unnest(ARRAY[
     'DELETE FROM credit_entries',
     'TRUNCATE credit_entries'
 ]) AS statement;
+
+-- What forgetting sets, whoever sets it: a number may be shortened, texts taken away, and nothing else.
+SET LOCAL billing.forgets = 'on';
+SELECT throws_ok(statement, 'UB014', NULL, statement || ' is refused also while billing.forgets')
+FROM unnest(ARRAY[
+    'UPDATE usage_records SET destination = ''1***'', total_cost = 0 WHERE source_id = 2',
+    'UPDATE usage_records SET destination = ''15559876543''',
+    'UPDATE usage_records SET destination = NULL WHERE source_id = 2',
+    'UPDATE usage_records SET destination = ''2***'' WHERE source_id = 2',
+    'UPDATE usage_records SET metadata = ''{"to": "new"}''',
+    'UPDATE usage_records SET resource_id = ''another''',
+    'UPDATE usage_records SET source_id = 3',
+    'UPDATE usage_records_2025_11 SET xact = ''1''',
+    'DELETE FROM usage_records'
+]) AS statement;
+SELECT lives_ok(
+    $$UPDATE usage_records SET destination = '1555***', metadata = '{}', resource_id = '***1' WHERE source_id = 2$$,
+    'but its last digits and its texts may go');
+SET LOCAL billing.forgets = 'off';
 
 -- A record cannot be made that is no number, or that bills a row a second time.
 SELECT throws_ok(
@@ -88,7 +107,8 @@ FROM (VALUES
     (3, 'reversal', 1, -1, true, 'a reversal where a charge belongs is found out'),
     (3, 'charge', 3, 1, true, 'a charge that skips a revision is found out')
 ) AS forged (source_id, kind, revision, minutes, expected, name);
-INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (2, 7, 'completed', '2025-11-14 10:00:00+00', 60);
+INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds)
+VALUES (2, 7, '+15559876543', 'completed', '2025-11-14 10:00:00+00', 60);
 
 -- A correction adds and takes nothing away.
 CREATE TEMPORARY TABLE before AS SELECT * FROM usage_records;

@@ -16,11 +16,12 @@ DECLARE
     v_id bigint;
     v_entry billing.credit_entries;
 BEGIN
-    IF (p_amount > 0 AND p_amount < 'Infinity' AND scale(p_amount) <= 10) IS NOT TRUE THEN
+    -- A balance of any size could be entered, and none could be added to it.
+    IF (p_amount > 0 AND p_amount < 1e15 AND scale(p_amount) <= 10) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad amount of credit'
             USING ERRCODE = 'UB003',
                 DETAIL = format('The amount is %s.', COALESCE(p_amount::text, 'NULL')),
-                HINT = 'Grant a finite amount above zero with at most 10 decimals.';
+                HINT = 'Grant an amount above zero and below 1e15 with at most 10 decimals.';
     END IF;
     IF (p_kind IN ('purchase', 'grant', 'included', 'payment', 'refund', 'adjustment') AND p_reference <> '') IS NOT TRUE THEN
         RAISE EXCEPTION 'bad kind or reference of credit'

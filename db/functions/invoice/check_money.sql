@@ -5,11 +5,11 @@ LANGUAGE plpgsql
 IMMUTABLE
 AS $$
 BEGIN
-    IF (p_amount > 0 AND p_amount < 'Infinity' AND p_amount = round(p_amount, billing.currency_decimals(p_currency))) IS NOT TRUE THEN
+    IF (p_amount > 0 AND p_amount < 1e15 AND p_amount = round(p_amount, billing.currency_decimals(p_currency))) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad amount of money'
             USING ERRCODE = 'UB003',
                 DETAIL = format('The amount is %s %s.', COALESCE(p_amount::text, 'NULL'), p_currency),
-                HINT = format('Give a finite amount above zero with at most %s decimals.', billing.currency_decimals(p_currency));
+                HINT = format('Give an amount above zero and below 1e15 with at most %s decimals.', billing.currency_decimals(p_currency));
     END IF;
     IF p_given_currency <> p_currency THEN
         RAISE EXCEPTION 'the invoice is in another currency'
@@ -21,4 +21,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.check_money IS
-'Refuses an amount that is not above zero, finite and in whole minor units of p_currency (UB003), and another currency (UB012).';
+'Refuses an amount that is not above zero, below 1e15 and in whole minor units of p_currency (UB003), and another currency (UB012).';

@@ -107,7 +107,7 @@ BEGIN
                                 IS DISTINCT FROM ((p.s).tenant_id, (p.s).channel, (p.s).resource_type, (p.s).quantity)
                             OR p.day <> (p.s).usage_date
                             OR NOT isfinite((p.d).occurred_at)
-                            OR (p.d).destination IS DISTINCT FROM (p.s).destination
+                            OR NOT billing.is_same_destination((p.d).destination, (p.s).destination)
                             OR (p.s).charges > 1
                             OR p.is_by_hand
                     END IS TRUE AS differs
@@ -128,7 +128,7 @@ BEGIN
                                 (c.s).quantity, (c.s).channel, (c.s).resource_type, (c.s).tenant_id, (c.s).usage_date) ELSE '0' END,
                             CASE
                                 WHEN c.is_by_hand THEN ' and by hand ' || COALESCE(c.by_hand::text, '')
-                                WHEN (c.d).destination IS DISTINCT FROM (c.s).destination AND (c.s).source_id IS NOT NULL AND c.is_deserving
+                                WHEN NOT billing.is_same_destination((c.d).destination, (c.s).destination) AND (c.s).source_id IS NOT NULL AND c.is_deserving
                                     THEN ' for another destination'
                                 ELSE ''
                             END),

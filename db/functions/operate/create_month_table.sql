@@ -11,9 +11,7 @@ BEGIN
     EXECUTE format('COMMENT ON TABLE billing.%I IS %L', v_name, format('usage_records of %s.', to_char(v_month, 'YYYY-MM')));
     -- Read by name it shows nothing to anybody but its owner: the policies are those of usage_records.
     EXECUTE format('ALTER TABLE billing.%I ENABLE ROW LEVEL SECURITY', v_name);
-    PERFORM billing.attach_trigger(format('billing.%I', v_name)::regclass, 'append_only_truncate',
-        format('BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()',
-            format('billing.%I', v_name)::regclass));
+    PERFORM billing.attach_guards(format('billing.%I', v_name)::regclass);
     RETURN v_name;
 END;
 $$;

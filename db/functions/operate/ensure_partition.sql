@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.ensure_partition(p_month date, p_limit bigint DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql
+-- While this waits for a reader, all readers wait for it.
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_from date := billing.month_of(p_month);
@@ -61,4 +63,4 @@ $$;
 COMMENT ON FUNCTION billing.ensure_partition IS
 'Makes the partition for the month of p_month unless it is there; true when it was made. Usage of that month that came
 earlier is moved out of the default partition, and nobody uses usage_records meanwhile; a month with more than p_limit
-records there (NULL: whatever there is) is left as it is. So is a detached month.';
+records there (NULL: whatever there is) is left as it is. So is a detached month. Waits 2 s for whoever uses the table.';

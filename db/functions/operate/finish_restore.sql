@@ -19,15 +19,20 @@ BEGIN
                     v_archive.manifest ->> 'sums', v_found ->> 'rows', v_found ->> 'sums'),
                 HINT = 'Nothing was changed. Look for another copy of the file.';
     END IF;
+    -- What was forgotten since is no figure.
+    PERFORM billing.forget_again(format('billing.%I', d.table_name)::regclass)
+    FROM billing.detached_months AS d
+    WHERE d.month = v_archive.month;
     PERFORM billing.index_month_table(d.table_name) FROM billing.detached_months AS d WHERE d.month = v_archive.month;
     PERFORM billing.attach_patiently(v_archive.month);
     UPDATE billing.archives AS a
     SET restored_at = clock_timestamp()
     WHERE a.month = v_archive.month
         AND a.sha256 = v_archive.sha256;
+    PERFORM billing.drop_erased_subjects();
 END;
 $$;
 
 COMMENT ON FUNCTION billing.finish_restore IS
-'After begin_restore and the loading of its table: compares rows and exact sums with what was archived, makes the indexes
-and attaches the month. Raises UB019.';
+'After begin_restore and the loading of its table: compares rows and exact sums with what was archived, takes out again whom
+forget_subject has taken out since (forget_again), makes the indexes and attaches the month. Raises UB019.';

@@ -14,6 +14,17 @@ DECLARE
 BEGIN
     -- Each task has a limit of its own, so that none keeps the others waiting, and what one of them cannot lock is for
     -- the next round: the rest of this one counts.
+    -- First, while it holds nothing that others wait for: a large month takes a while to read.
+    task := 'records sealed';
+    BEGIN
+        done := billing.seal(100000, interval '1 hour');
+    EXCEPTION
+        WHEN lock_not_available THEN
+            done := 0;
+    END;
+    is_more := done >= 100000;
+    RETURN NEXT;
+
     task := 'deltas merged';
     done := billing.merge_summaries(100000);
     is_more := done = 100000;
@@ -99,11 +110,30 @@ BEGIN
     done := billing.announce_unrated(1000);
     is_more := done = 1000;
     RETURN NEXT;
+
+    -- Once an hour: it reads tables that stay small by it.
+    task := 'rows expired';
+    done := 0;
+    is_more := false;
+    IF (SELECT COALESCE(r.finished_at < now() - interval '1 hour', true) FROM billing.task_runs AS r WHERE r.task = 'expire') THEN
+        BEGIN
+            SELECT COALESCE(sum(e.done), 0), COALESCE(bool_or(e.is_more), false)
+            INTO done, is_more
+            FROM billing.expire_data() AS e;
+            IF NOT is_more THEN
+                PERFORM billing.note_run('expire', v_started_at, p_found => done);
+            END IF;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                is_more := false;
+        END;
+    END IF;
+    RETURN NEXT;
     PERFORM billing.note_run('maintain', v_started_at);
 END;
 $$;
 
 COMMENT ON FUNCTION billing.maintain IS
-'Makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
-expiries and included credit, raises alerts: bounded, safe at any time and in parallel, from any scheduler. done: how many;
+'Seals what was written, makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
+expiries and included credit, raises alerts, deletes what retention says: bounded, safe at any time and in parallel, from any scheduler. done: how many;
 is_more: the limit of the round was reached, another may follow at once. If nobody calls it nothing becomes wrong.';

@@ -111,7 +111,7 @@ AS $$
         SELECT 11, t.name, 'local', format('SELECT citus_add_local_table_to_metadata(%L)', t.name),
             'It keeps rows whose tenant is not known: on the coordinator, to be reached from every node.'
         FROM tables AS t
-        WHERE t.oid = 'billing.unrated_usage'::regclass
+        WHERE t.oid IN ('billing.unrated_usage'::regclass, 'billing.audit_log'::regclass)
     ),
     -- What a foreign key refers to comes before what refers to it.
     chains AS (

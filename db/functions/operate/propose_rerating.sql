@@ -54,6 +54,10 @@ BEGIN
         AND u.kind = 'charge'
         AND (f.rate_id, f.unit_price, c.billed_quantity, c.total_cost)
             IS DISTINCT FROM (u.rate_id, u.unit_cost, u.billed_quantity, u.total_cost)
+        -- Of a number that is forgotten too little may be left to find a price again that was for nearly all of it.
+        AND NOT (strpos(u.destination, '***') > 0 AND NOT EXISTS (
+            SELECT FROM billing.pricing_rates AS o WHERE o.id = u.rate_id AND starts_with(u.destination, o.prefix)
+        )) IS TRUE
         -- The charge stands: its chain ends with it, or it is the one recorded by hand.
         AND CASE WHEN u.source_id IS NULL THEN EXISTS (
             SELECT

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.lock_card(p_card bigint, p_channel text, p_resource_type text)
 RETURNS void
 LANGUAGE plpgsql
+-- Any login may hold an advisory lock.
+SET lock_timeout = '60s'
 AS $$
 BEGIN
     -- Whose first price this is: who becomes one of those who may use the card meanwhile (see tenant_changed) either sees the
@@ -23,4 +25,4 @@ $$;
 COMMENT ON FUNCTION billing.lock_card IS
 'Waits for whoever is changing the prices of p_channel and p_resource_type on p_card (as pricing_rates.card), and holds them
 against others until the end of the transaction; for the first price of a card also those who may use it, so that they get to
-know it. Readers of prices never wait.';
+know it: a minute at most. Readers of prices never wait.';

@@ -10,6 +10,7 @@ DECLARE
     v_is_billed boolean := EXISTS (SELECT FROM billing.usage_sums WHERE tenant_id = NEW.id)
         OR EXISTS (SELECT FROM billing.usage_deltas WHERE tenant_id = NEW.id);
     v_looks_closer boolean;
+    v_sees_cards boolean;
 BEGIN
     PERFORM billing.require_own_table(TG_RELID, 'public.tenants');
     IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
@@ -19,9 +20,10 @@ BEGIN
                 HINT = 'Open a new tenant for the new currency.';
     END IF;
 
-    -- Waits for the first price of the plan's card, if it is just being entered (see resolve_prices). The tenant's own
-    -- waits for, or holds, the tenant's row.
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id));
+    -- Whoever enters the first price of the plan's card from now on waits for this (see lock_card); who is just entering
+    -- it, or says so, is not waited for. The tenant's own price waits for, or holds, the tenant's row.
+    v_sees_cards := COALESCE(pg_try_advisory_xact_lock_shared(hashtextextended('billing.list_cards', -NEW.plan_id)), true)
+        AND current_setting('transaction_isolation') = 'read committed';
 
     -- Nobody may begin to reserve (look_closer) between this look and the new row.
     PERFORM FROM billing.tenant_terms WHERE tenant_id = NEW.id FOR UPDATE;
@@ -38,8 +40,8 @@ BEGIN
     INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards, looks_closer)
     VALUES (
         NEW.id, v_from, NEW.plan_id, COALESCE(NEW.timezone, 'UTC'), COALESCE(NEW.currency, 'USD'),
-        -- A snapshot that is too old to see the first price of a card lists all that there may be.
-        CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN billing.list_cards(NEW.id, NEW.plan_id)
+        -- Who may not see the first price of a card, as in an old snapshot, lists all that there may be.
+        CASE WHEN v_sees_cards THEN billing.list_cards(NEW.id, NEW.plan_id)
             ELSE array_remove(ARRAY[NEW.id, -NEW.plan_id, 0], NULL) END,
         v_looks_closer
     )

@@ -50,6 +50,19 @@ BEGIN
     INNER JOIN billing.detached_months AS d USING (month)
     LIMIT 1;
     IF FOUND THEN
+        -- A number that is forgotten in the row changes nothing of what it is worth.
+        IF EXISTS (SELECT FROM unnest(p_deserved) AS d WHERE strpos(d.destination, '***') > 0)
+            AND NOT EXISTS (
+                SELECT
+                FROM unnest(p_before) AS b
+                FULL JOIN unnest(p_deserved) AS d USING (part)
+                WHERE NOT billing.is_same_destination(d.destination, b.destination)
+                    OR (d.tenant_id, d.channel, d.resource_type, d.quantity, d.occurred_at)
+                        IS DISTINCT FROM (b.tenant_id, b.channel, b.resource_type, b.quantity, b.occurred_at)
+            )
+        THEN
+            RETURN 0;
+        END IF;
         PERFORM billing.set_aside(
             p_source_table, p_source_id, NULL::smallint, v_found.tenant_id,
             'UB006', billing.problem_reason('UB006'), jsonb_build_object('month', v_month)
@@ -114,7 +127,7 @@ BEGIN
         LIMIT 1;
 
         v_same_terms := v_found.source_id IS NOT NULL
-            AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
+            AND billing.is_same_destination(v_found.destination, v_deserved.destination)
             -- Its time may have moved to another day with triggers off.
             AND v_found.usage_date = billing.day_in_zone(
                 COALESCE(v_deserved.occurred_at, v_found.occurred_at),
@@ -130,7 +143,7 @@ BEGIN
                     WHERE b.part = v_deserved.part
                         AND b.tenant_id = v_deserved.tenant_id
                         AND b.occurred_at = v_deserved.occurred_at
-                        AND b.destination IS NOT DISTINCT FROM v_deserved.destination
+                        AND billing.is_same_destination(b.destination, v_deserved.destination)
                 )
             );
 
@@ -180,7 +193,7 @@ BEGIN
         -- Another time of the same day at the same price is the same charge.
         IF v_found.source_id IS NOT NULL
             AND COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
-            AND v_found.destination IS NOT DISTINCT FROM v_deserved.destination
+            AND billing.is_same_destination(v_found.destination, v_deserved.destination)
             AND v_found.rate_id = v_priced.rate_id
             AND v_found.usage_date = v_priced.usage_date
             -- By time of day the same price may cost something else.
@@ -208,7 +221,11 @@ BEGIN
         v_record.currency := v_priced.currency;
         v_record.seconds := CASE WHEN v_deserved.resource_type = 'minute' THEN v_deserved.quantity END;
         v_record.billed_quantity := v_priced.billed_quantity;
-        v_record.destination := v_deserved.destination;
+        -- What is forgotten does not come back by a correction.
+        v_record.destination := CASE
+            WHEN v_same_terms AND strpos(v_found.destination, '***') > 0 THEN v_found.destination
+            ELSE v_deserved.destination
+        END;
         v_record.metadata := '{}';
         -- The next odd number of its chain: the charge that stands there now, if any, is reversed below.
         v_record.revision := 1 + COALESCE((

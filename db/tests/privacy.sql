@@ -1,0 +1,53 @@
+-- Where personal data lie is known, and what analysts see of them is masked.
+BEGIN;
+SELECT plan(20);
+\ir fixtures/tenants.sql
+
+-- Every column that can hold a text, read from the catalog; domains by what they are made of.
+CREATE TEMPORARY VIEW texts AS
+SELECT c.relname::text AS table_name, a.attname::text AS column_name
+FROM pg_class AS c
+INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+INNER JOIN pg_type AS t ON t.oid = a.atttypid
+WHERE c.relnamespace = 'billing'::regnamespace
+    AND c.relkind IN ('r', 'p')
+    AND NOT c.relispartition
+    AND COALESCE(NULLIF(t.typbasetype, 0), NULLIF(t.typelem, 0), t.oid)
+        IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'json'::regtype, 'jsonb'::regtype, 'bytea'::regtype, 'xml'::regtype);
+SELECT cmp_ok((SELECT count(*) FROM texts), '>', 100::bigint, 'there are columns that can hold texts');
+SELECT is_empty(
+    'SELECT * FROM texts EXCEPT SELECT table_name, column_name FROM personal_data',
+    'each is on the list of personal data: enter a new one in db/functions/record/personal_data.sql');
+SELECT is_empty(
+    'SELECT table_name, column_name FROM personal_data EXCEPT SELECT * FROM texts', 'and nothing else is');
+SELECT is_empty(
+    'SELECT table_name, column_name FROM personal_data GROUP BY 1, 2 HAVING count(*) > 1', 'no column twice');
+SELECT set_eq('SELECT DISTINCT holds FROM personal_data', '{number,customer,operator,secret,none}'::text[], 'by what they hold');
+SELECT is_empty(
+    $$SELECT * FROM personal_data WHERE on_forget IS NOT NULL AND holds <> 'number'$$, 'only numbers are forgotten');
+SELECT is_empty(
+    $$SELECT * FROM personal_data WHERE on_forget IS NULL AND holds = 'number'$$, 'and all that are');
+
+-- Masks.
+SELECT is(mask_number(number), masked, format('%L is shown as %L', number, masked))
+FROM (VALUES
+    ('+442071234567', '+44207***'), ('1 (415) 555-2671', '1415***'), ('112', '***'), ('bob@example.org', '***@example.org'),
+    ('Bob <bob@example.org>', '***@example.org'), ('alice', '***'), ('44207***0123456789abcdef', '44207***'), (NULL, NULL)
+) AS m (number, masked);
+SELECT is(
+    mask_texts('{"to": "+44207", "n": 442071234567, "ok": true, "leg": 2, "442071234567": [null, {"name": "Bob"}]}'),
+    '{"to": "***", "n": "***", "ok": true, "leg": 2, "***": [null, {"name": "***"}]}', 'of metadata the shape is shown');
+SELECT is(mask_key('CA12345678901234ff/+442071234567'), 'CA12345678901234ff/***', 'and of keys what is no number');
+
+SELECT record_usage(
+    7, 'voice', 'minute', '+442071234567', 2, '{"to": "+442071234567", "note": "for Bob"}', '2025-11-14 10:00:00+00'
+);
+SELECT is(
+    (SELECT (resource_id, destination, metadata, quantity, total_cost)::text FROM usage_details),
+    '(***,44207***,"{""to"": ""***"", ""note"": ""***""}",2,0.0300000000)', 'usage_details shows all figures and no number');
+SELECT is(sees_numbers(), false, 'for nobody has role billing_numbers where there is none');
+SELECT is(
+    (SELECT count(*) FROM find_subject('+44 20 7123 4567')), 2::bigint, 'what is stored about a number is found');
+
+SELECT * FROM finish();
+ROLLBACK;
