@@ -25,6 +25,7 @@ from rich.text import Text
 
 from pyapi import deploy
 from pyapi.client import (
+    Act,
     Backfill,
     Balance,
     CallQuote,
@@ -59,12 +60,14 @@ ELSEWHERE = {
     "distribute": "pyapi.distribute",
     "restore": "pyapi.archive",
     "rates": "pyapi.rates",
+    "audit": "pyapi.operations",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",
     "invoice": "pyapi.invoicing",
     "invoices": "pyapi.invoicing",
     "maintain": "pyapi.operations",
     "reconcile": "pyapi.operations",
+    "seal": "pyapi.operations",
     "verify": "pyapi.operations",
 }
 """Commands in modules of their own, which import this one."""
@@ -316,6 +319,19 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("problem"),
         Column("new_record_id", "{}".format, "new record"),
     ),
+    Act: (
+        Column("at", "{:%Y-%m-%d %H:%M:%S%z}".format, "at"),
+        Column("role", title="who"),
+        Column("action"),
+        Column("object"),
+        Column("key"),
+        Column("tenant_id", "{}".format, "tenant"),
+        Column("row_count", number, "rows"),
+        Column("old_values", json.dumps, "old"),
+        Column("new_values", json.dumps, "new"),
+        Column("via"),
+        Column("reason"),
+    ),
     Violation: (Column("check_name", title="check"), Column("subject"), Column("detail")),
 }
 
@@ -369,7 +385,9 @@ def _print_json(value: Any) -> None:
 def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_plain(value) for value in row] for row in rows)
+    writer.writerows(
+        [json.dumps(_plain(v)) if isinstance(v, Mapping) else _plain(v) for v in row] for row in rows
+    )
 
 
 # Arguments

@@ -31,11 +31,11 @@ AS $$
             'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION billing.protect_invoice_lines()'
         UNION ALL
         SELECT 'billing.usage_records'::regclass, 'append_only',
-            'BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION billing.refuse_change(''destination,metadata'')'
+            'BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION billing.refuse_change()'
         UNION ALL
         -- A partition has its parent's trigger for as long as it is one.
         SELECT m.name, 'append_only_alone',
-            'BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION billing.refuse_change(''destination,metadata'')'
+            'BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION billing.refuse_change()'
         FROM months AS m
         UNION ALL
         SELECT t.name, 'append_only_truncate', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()'

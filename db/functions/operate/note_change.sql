@@ -64,7 +64,8 @@ BEGIN
     ELSE
         EXECUTE format('SELECT count(*) FROM billing.%I', TG_TABLE_NAME) INTO v_count;
         INSERT INTO billing.audit_log (action, via, object, row_count, reason)
-        VALUES ('truncate', v_via, TG_TABLE_NAME, v_count, NULLIF(current_setting('billing.reason', true), ''));
+        SELECT 'truncate', v_via, TG_TABLE_NAME, v_count, NULLIF(current_setting('billing.reason', true), '')
+        WHERE v_count > 0;
         RETURN NULL;
     END IF;
 
