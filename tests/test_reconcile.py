@@ -496,10 +496,13 @@ BREAKS = {
     "the terms of a tenant are remembered": "UPDATE tenant_terms SET plan_id = 3",
     "what is written stays written": "ALTER TABLE payments DISABLE TRIGGER append_only",
     "what is sealed is as it was": """
+        SELECT ensure_partition('2025-11-01');
         SELECT seal();
+        ALTER TABLE usage_records_2025_11 DISABLE TRIGGER USER;
         UPDATE usage_records SET part = 2 WHERE source_id = 1
         """,
     "seals are an unbroken chain": """
+        SELECT grant_credit(1, 5, 'grant', 'gift');
         SELECT seal();
         ALTER TABLE seals DISABLE TRIGGER append_only;
         UPDATE seals SET sealed_at = sealed_at - interval '1 day'
