@@ -25,6 +25,7 @@ from rich.text import Text
 
 from pyapi import deploy
 from pyapi.client import (
+    Act,
     Backfill,
     Balance,
     CallQuote,
@@ -63,12 +64,14 @@ ELSEWHERE = {
     "restore": "pyapi.archive",
     "rates": "pyapi.rates",
     "retention": "pyapi.privacy",
+    "audit": "pyapi.operations",
     "backfill": "pyapi.operations",
     "health": "pyapi.operations",
     "invoice": "pyapi.invoicing",
     "invoices": "pyapi.invoicing",
     "maintain": "pyapi.operations",
     "reconcile": "pyapi.operations",
+    "seal": "pyapi.operations",
     "verify": "pyapi.operations",
 }
 """Commands in modules of their own, which import this one."""
@@ -321,6 +324,19 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("difference", money),
         Column("problem"),
         Column("new_record_id", "{}".format, "new record"),
+    ),
+    Act: (
+        Column("at", "{:%Y-%m-%d %H:%M:%S%z}".format, "at"),
+        Column("role", title="who"),
+        Column("action"),
+        Column("object"),
+        Column("key"),
+        Column("tenant_id", "{}".format, "tenant"),
+        Column("row_count", number, "rows"),
+        Column("old_values", json.dumps, "old"),
+        Column("new_values", json.dumps, "new"),
+        Column("via"),
+        Column("reason"),
     ),
     Violation: (Column("check_name", title="check"), Column("subject"), Column("detail")),
 }

@@ -457,6 +457,37 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Act:
+    """An administrative act. key: the row; via: the function called, None for one by hand."""
+
+    id: int
+    at: datetime
+    login: str
+    role: str
+    application: str | None
+    client: str | None
+    action: str
+    via: str | None
+    object: str
+    key: str | None
+    tenant_id: int | None
+    row_count: int
+    old_values: dict[str, Any] | None
+    new_values: dict[str, Any] | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class SealHead:
+    """The last seal; chain_hash, in hexadecimal, stands for all of them."""
+
+    seal_id: int
+    chain_hash: str
+    sealed_at: datetime
+    records: int
+
+
+@dataclass(frozen=True)
 class VerifyCheck:
     """An invariant that verify checks, and what to do where it is broken."""
 
@@ -775,6 +806,30 @@ class Client:
         With days, both included, only what is of those days is checked.
         """
         return self._all(Violation, "verify", p_from=start, p_to=end)
+
+    def verify_seal_head(self, chain_hash: str) -> list[Violation]:
+        """Return a violation when no seal has this hash, which was kept elsewhere."""
+        return self._all(Violation, "verify_seal_head", p_hash=chain_hash)
+
+    def acts(
+        self,
+        since: datetime | None = None,
+        tenant_id: int | None = None,
+        action: str | None = None,
+        limit: int = 100,
+    ) -> list[Act]:
+        """Return administrative acts, the latest first.
+
+        action: an action, a function of billing, or a table.
+        """
+        return self._all(
+            Act,
+            "list_acts",
+            p_since=since,
+            p_tenant_id=tenant_id,
+            p_action=action,
+            p_limit=limit,
+        )
 
     def verify_checks(self) -> list[VerifyCheck]:
         """Return what verify checks, and what to do where it finds something."""
@@ -1316,6 +1371,14 @@ class Client:
     def run_verify(self, start: date | None = None, end: date | None = None) -> list[Violation]:
         """Return what verify returns, and leave its result for usage_health."""
         return self._all(Violation, "run_verify", p_from=start, p_to=end)
+
+    def seal(self, limit: int = 100_000) -> int:
+        """Seal what was written since the last seals, up to a limit; return how many records."""
+        return int(self._scalar("seal", p_limit=limit))
+
+    def seal_head(self) -> SealHead | None:
+        """Return the last seal, or None when nothing is sealed."""
+        return next(iter(self._all(SealHead, "get_seal_head")), None)
 
     def maintain(self) -> list[Housekeeping]:
         """Do one bounded round of housekeeping and return what was done, per task."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 
 import click
@@ -20,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pyapi import cli
 from pyapi.cli import Command
 from pyapi.client import (
+    Act,
     Backfill,
     Client,
     Health,
@@ -164,16 +166,20 @@ def reconcile(start: date | None, end: date | None, days: int | None) -> None:
 
 @click.command()
 @_window_options
+@click.option("--against", metavar="HASH", help="A hash that seal printed some day.")
 @cli._database_option
 @cli._format_option
-def verify(start: date | None, end: date | None, days: int | None) -> None:
+def verify(start: date | None, end: date | None, days: int | None, against: str | None) -> None:
     """Check every invariant; print what is violated and what to do, and exit with 1.
 
-    With days only what is of those days: cheap enough for every few minutes.
+    With days only what is of those days: cheap enough for every few minutes. --against: also that
+    a hash kept elsewhere is still one of the chain of seals.
     """
     window = _window(start, end, days) or (None, None)
     with cli._client() as client:
         violations = client.run_verify(*window)
+        if against is not None:
+            violations += client.verify_seal_head(against)
         checks = client.verify_checks() if violations else []
     cli._print_rows(Violation, violations, "Violations", "every invariant holds")
     if violations:
@@ -182,6 +188,43 @@ def verify(start: date | None, end: date | None, days: int | None) -> None:
             if check.check_name in broken:
                 cli._say(f"{check.check_name}: {check.what_to_do}")
         raise click.exceptions.Exit(1)
+
+
+@click.command()
+@cli._database_option
+@cli._format_option
+def seal() -> None:
+    """Seal what was written since the last seals, and print the hash that stands for all of it.
+
+    Keep the hash where the owner of the database cannot reach it: `verify --against` compares.
+    """
+    with cli._client() as client:
+        while client.seal() > 0:
+            pass
+        head = client.seal_head()
+    if head is None:
+        cli._say("there is nothing to seal")
+        return
+    shown = (
+        ("hash", head.chain_hash),
+        ("sealed at", f"{head.sealed_at:%Y-%m-%d %H:%M:%S%z}"),
+        ("records", cli.number(head.records)),
+    )
+    cli._print_one(asdict(head), f"Seal {head.seal_id}", shown)
+
+
+@click.command()
+@click.option("--since", type=cli.instant, help="A day, or an instant with its offset.")
+@click.option("--tenant", "tenant_id", type=cli.ID, help="Default: every tenant.")
+@click.option("--action", help="update, ...; or a function of billing, or a table.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@cli._database_option
+@cli._format_option
+def audit(since: datetime | None, tenant_id: int | None, action: str | None, limit: int) -> None:
+    """List administrative acts, the latest first: who, when, what, why."""
+    with cli._client() as client:
+        acts = client.acts(since, tenant_id, action, limit)
+    cli._print_rows(Act, acts, "Administrative acts", "no acts")
 
 
 @click.command()

@@ -39,6 +39,7 @@ NOT_GROWING = {
     *("calendar_holidays", "calendars", "deployed_files", "detached_months", "metered_tables"),
     *("month_loads", "plan_allowances", "pricing_plans", "pricing_rates", "rerating_proposals"),
     *("resolved_prices", "task_runs", "yoyo_lock"),
+    *("audit_log", "seal_rounds", "seals"),
     *("coupons", "dunning_steps", "legal_entities", "number_series", "tax_rules"),
 }
 UNRATED = "unrated_usage"

@@ -15,6 +15,7 @@ EXAMPLE = re.compile(r"```sql\n(.*?)```\s+```text\n(.*?)```", re.DOTALL)
 PAGES = [
     "README.md",
     "docs/attach.md",
+    "docs/audit.md",
     "docs/credit.md",
     "docs/invoices.md",
     "docs/messages.md",

@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from pyapi import Client, cli, operations
 
 DONE = {
+    "records sealed",
     "deltas merged",
     "unrated rows settled",
     "partitions made",

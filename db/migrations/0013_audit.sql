@@ -11,7 +11,7 @@ CREATE TABLE billing.audit_log (
     login text NOT NULL DEFAULT session_user,
     role text NOT NULL DEFAULT COALESCE(NULLIF(current_setting('role', true), 'none'), session_user),
     application text DEFAULT NULLIF(current_setting('application_name', true), ''),
-    client inet DEFAULT inet_client_addr(),
+    client text DEFAULT host(inet_client_addr()),
     xact xid8 NOT NULL DEFAULT pg_current_xact_id(),
     action text NOT NULL CONSTRAINT audit_log_action_is_given CHECK (action <> ''),
     via text,
@@ -72,7 +72,8 @@ COMMENT ON COLUMN billing.seals.cut IS 'Which records were seen, for billing.cov
 COMMENT ON COLUMN billing.seals.records IS 'How many of them no seal had before.';
 COMMENT ON COLUMN billing.seals.sealed_at IS 'When.';
 COMMENT ON COLUMN billing.seals.content_hash IS
-'sha256 over the sha256 of each record, in order of id. Without destination and metadata of usage records, which may be forgotten.';
+'sha256 over the sha256 of each record, in order of id. Of usage records without
+destination, resource_id and metadata, which may be forgotten.';
 COMMENT ON COLUMN billing.seals.chain_hash IS
 'sha256 over the chain_hash before (of the first: 32 zero bytes), the columns of this seal, and content_hash.';
 COMMENT ON COLUMN billing.seals.ids IS 'The records, to say which one it is that changed.';

@@ -29,9 +29,10 @@ AS $$
         WHERE %3$s
         $query$,
         CASE s.table_name
+            -- Not what forget_subject may change: destination, resource_id, metadata.
             WHEN 'usage_records' THEN
                 'r.id, r.tenant_id, r.source_table, r.source_id, r.part, r.revision, r.kind, r.rate_id, r.channel, r.resource_type, '
-                'r.resource_id, r.quantity, r.seconds, r.billed_quantity, r.unit_cost, r.total_cost, r.currency, r.occurred_at, '
+                'r.quantity, r.seconds, r.billed_quantity, r.unit_cost, r.total_cost, r.currency, r.occurred_at, '
                 'r.usage_date, r.created_at, r.xact'
             WHEN 'credit_entries' THEN
                 'r.id, r.tenant_id, r.amount, r.kind, r.reference, r.priority, r.valid_from, r.expires_at, r.lot_id, r.created_at, r.xact'

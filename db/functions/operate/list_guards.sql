@@ -41,7 +41,7 @@ AS $$
         SELECT t.name, 'append_only_truncate', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change()'
         FROM (
             SELECT format('billing.%I', x.name)::regclass AS name
-            FROM unnest('{usage_records,usage_records_default,credit_entries,credit_uses,invoices,invoice_line_items,issued_documents,number_series,payments,credit_notes,invoice_events,audit_log,seals}'::text[]) AS x (name)
+            FROM unnest('{usage_records,usage_records_default,credit_entries,credit_uses,invoices,invoice_line_items,issued_documents,payments,credit_notes,invoice_events,audit_log,seals}'::text[]) AS x (name)
             UNION ALL
             SELECT m.name FROM months AS m
         ) AS t

@@ -55,7 +55,12 @@ BEGIN
                 ON billing.row_key(n.new_row, $2) = billing.row_key(o.old_row, $2)';
         SELECT count(*) INTO v_count FROM new_rows;
         IF v_count <= c_single THEN
-            SELECT jsonb_agg(jsonb_build_object('old', o.old_row, 'new', n.new_row))
+            -- Where the key itself changed, what was there and what is there are two entries.
+            SELECT jsonb_agg(CASE
+                WHEN n.new_row IS NULL THEN jsonb_build_object('old', o.old_row)
+                WHEN o.old_row IS NULL THEN jsonb_build_object('new', n.new_row)
+                ELSE jsonb_build_object('old', o.old_row, 'new', n.new_row)
+            END)
             INTO v_rows
             FROM (SELECT to_jsonb(x) AS old_row FROM old_rows AS x) AS o
             FULL JOIN (SELECT to_jsonb(x) AS new_row FROM new_rows AS x) AS n
@@ -64,7 +69,8 @@ BEGIN
     ELSE
         EXECUTE format('SELECT count(*) FROM billing.%I', TG_TABLE_NAME) INTO v_count;
         INSERT INTO billing.audit_log (action, via, object, row_count, reason)
-        VALUES ('truncate', v_via, TG_TABLE_NAME, v_count, NULLIF(current_setting('billing.reason', true), ''));
+        SELECT 'truncate', v_via, TG_TABLE_NAME, v_count, NULLIF(current_setting('billing.reason', true), '')
+        WHERE v_count > 0;
         RETURN NULL;
     END IF;
 

@@ -10,13 +10,6 @@ BEGIN
         IF pg_relation_size(TG_RELID) = 0 THEN
             RETURN NULL;
         END IF;
-    -- What tells of people may be forgotten, by whoever may change the table and says so.
-    ELSIF TG_OP = 'UPDATE'
-        AND TG_NARGS > 0
-        AND current_setting('billing.forgets', true) = 'on'
-        AND to_jsonb(OLD) - string_to_array(TG_ARGV[0], ',') = to_jsonb(NEW) - string_to_array(TG_ARGV[0], ',')
-    THEN
-        RETURN NEW;
     END IF;
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME
         USING ERRCODE = 'UB014',
@@ -26,5 +19,4 @@ END;
 $$;
 
 COMMENT ON FUNCTION billing.refuse_change IS
-'Refuses UPDATE, DELETE and TRUNCATE (UB014). An empty table may be truncated. Argument of the trigger: columns that may be
-changed alone, while the setting billing.forgets is on.';
+'Refuses UPDATE, DELETE and TRUNCATE (UB014), but for the TRUNCATE of a table that is empty.';
