@@ -19,6 +19,7 @@ PAGES = [
     "docs/invoices.md",
     "docs/messages.md",
     "docs/pricing.md",
+    "docs/privacy.md",
 ]
 
 
