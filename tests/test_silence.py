@@ -68,7 +68,8 @@ SAID: list[tuple[str, list[Any]]] = [
     ("INSERT INTO chats SELECT n, 1, %s, %s FROM generate_series(8, 40) AS n", [N, f"{N} {W}"]),
     ("SELECT record_call_usage(id) FROM calls WHERE call_sid = %s", [f"{W}2"]),
     ("SELECT record_message_usage(id) FROM messages WHERE message_sid = %s", [f"{W}2"]),
-    ("SELECT record_rows('chats', ARRAY[3])", []),
+    *((f"SELECT record_row('chats', {n})", []) for n in range(8)),
+    ("SELECT record_row('chats', 999)", []),
     ("SELECT record_usage(77, 'voice', 'minute', %s, 1, %s)", [N, JSON]),
     ("SELECT record_usage(1, 'voice', 'minute', %s, 'NaN', %s)", [N, JSON]),
     ("SELECT record_usage(1, 'voice', 'minute', %s, 1, %s, 'infinity')", [N, JSON]),
@@ -104,6 +105,8 @@ SAID: list[tuple[str, list[Any]]] = [
     ("SELECT find_subject(%s)", [f"{W} {N}"]),
     ("SELECT normalize_destination(%s), mask_number(%s)::int", [N, A]),
     ("SELECT * FROM retry_unrated(1000)", []),
+    # What raises neither a data exception nor P0001 ends a sweep, as it came.
+    ("DELETE FROM chats WHERE id %% 8 IN (%s, %s)", [2, 7]),
     ("SELECT * FROM reconcile('2026-01-01', '2026-12-31')", []),
     ("SELECT * FROM backfill_usage('2026-01-01', '2026-12-31')", []),
     ("SELECT * FROM maintain()", []),
