@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import smtplib
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -125,12 +127,27 @@ def _attempt(delivery: AlertDelivery, mailer: Mailer | None) -> str | None:
             return "no SMTP server was given"
         else:
             mailer.send(_compose(delivery, mailer.sender))
-    except HTTPError as error:
+    except (URLError, HTTPException, smtplib.SMTPException, OSError, ValueError) as error:
+        return _name(error)
+    return None
+
+
+def _name(error: BaseException) -> str:
+    """Return what failed in words that hold neither the address nor what was answered."""
+    if isinstance(error, HTTPError):
         error.close()
         return f"HTTP status {error.code}"
-    except (URLError, HTTPException, smtplib.SMTPException, OSError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+    if isinstance(error, URLError) and isinstance(error.reason, BaseException):
+        return _name(error.reason)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = sorted({code for code, _ in error.recipients.values()})
+        return f"recipient refused, SMTP status {', '.join(map(str, codes))}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"SMTP status {error.smtp_code}"
+    # Of the system, not of the server: "Connection refused".
+    known = isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError)
+    said = os.strerror(error.errno) if known and error.errno > 0 else ""  # type: ignore[attr-defined]
+    return ": ".join(filter(None, (type(error).__name__, said)))
 
 
 def _post(delivery: AlertDelivery) -> None:

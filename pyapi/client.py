@@ -8,7 +8,7 @@ with a time zone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
@@ -121,8 +121,9 @@ class AlertDelivery:
     target_id: int
     attempt: int
     kind: str
-    address: str
-    secret: str | None
+    # Neither shows in a traceback or a log.
+    address: str = field(repr=False)
+    secret: str | None = field(repr=False)
     idempotency_key: str
     payload: Mapping[str, Any]
 

@@ -246,7 +246,9 @@ def deliver(smtp: str | None, sender: str, max_attempts: int) -> None:
 
     def say(delivery: AlertDelivery, problem: str, again: bool) -> None:
         after = "will be tried again" if again else "given up"
-        cli._say(f"alert {delivery.alert_id} to {delivery.address}: {problem}; {after}")
+        cli._say(
+            f"alert {delivery.alert_id} by {delivery.kind} {delivery.target_id}: {problem}; {after}"
+        )
 
     with cli._client() as client:
         sent = sending.deliver(client, mailer, max_attempts=max_attempts, on_failure=say)

@@ -6,6 +6,7 @@ on ``sqlstate``, never on the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -191,6 +192,7 @@ ERRORS: dict[str, type[UsageError]] = {
 _NOT_INSTALLED = {"3F000", "42P01", "42883", "42703"}  # no such schema, table, function, column
 _UNAVAILABLE = {"57P01", "57P02", "57P03", "57P05", "53300", "3D000"}  # ending, full, no database
 _UNAVAILABLE_CLASSES = {"08", "28"}  # connection broken, authorization refused
+_QUOTING = {"22", "23", "44"}  # a value that is none, a constraint broken
 
 
 def translate(error: psycopg.Error) -> UsageError:
@@ -219,6 +221,9 @@ def translate(error: psycopg.Error) -> UsageError:
             detail=detail,
             hint="is the server running, and are host, database, user and password right?",
         )
+    if state and state[:2] in _QUOTING:
+        # What PostgreSQL quotes there, of a value or a row, may be somebody's number.
+        message, detail = re.sub(r'".*"', '"..."', message) if state[:2] == "22" else message, None
     return UsageError(message, sqlstate=state, detail=detail, hint=hint)
 
 

@@ -107,6 +107,7 @@ def test_only_the_guard_catches_everything(file: Path) -> None:
     guards = {
         "record_changes",
         "record_or_set_aside",
+        "record_row",
         "retry_row",
         "record_batch",
         "compose_row_trigger",

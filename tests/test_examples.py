@@ -20,6 +20,7 @@ PAGES = [
     "docs/invoices.md",
     "docs/messages.md",
     "docs/pricing.md",
+    "docs/privacy.md",
 ]
 
 

@@ -22,8 +22,8 @@ BEGIN
     THEN
         RAISE EXCEPTION 'the same key with other terms'
             USING ERRCODE = 'UB004',
-                DETAIL = format('The reservation under this key is of %s/%s to %s, %s asked for.',
-                    v_found.channel, v_found.resource_type, v_found.destination, COALESCE(v_found.requested::text, 'as much as the balance pays')),
+                DETAIL = format('The reservation under this key is of %s/%s, %s asked for.',
+                    v_found.channel, v_found.resource_type, COALESCE(v_found.requested::text, 'as much as the balance pays')),
                 HINT = 'A key is a call''s or message''s own; use another for another.';
     END IF;
     IF v_found.outcome IS NOT NULL OR v_found.expires_at <= clock_timestamp() THEN

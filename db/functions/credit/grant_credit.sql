@@ -26,7 +26,7 @@ BEGIN
     IF (p_kind IN ('purchase', 'grant', 'included', 'payment', 'refund', 'adjustment') AND p_reference <> '') IS NOT TRUE THEN
         RAISE EXCEPTION 'bad kind or reference of credit'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The kind is %L, the reference %L.', p_kind, p_reference),
+                DETAIL = 'p_kind is not known, or p_reference is NULL or empty.',
                 HINT = 'The kind is purchase, grant, included, payment, refund or adjustment; the reference is yours and makes it safe to repeat.';
     END IF;
     IF (p_expires_at > now() AND isfinite(p_expires_at)) IS FALSE OR p_priority IS NULL THEN

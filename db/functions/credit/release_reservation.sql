@@ -17,13 +17,13 @@ BEGIN
     IF cardinality(v_tenants) = 0 THEN
         RAISE EXCEPTION 'no such reservation'
             USING ERRCODE = 'UB011',
-                DETAIL = format('There is none under key %L%s.', p_key, ' of tenant ' || p_tenant_id),
+                DETAIL = format('There is none under this key%s.', ' of tenant ' || p_tenant_id),
                 HINT = 'A key is the one given to reserve_call or reserve_usage.';
     END IF;
     IF cardinality(v_tenants) > 1 THEN
         RAISE EXCEPTION 'more than one tenant has a reservation under this key'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The key is %L.', p_key),
+                DETAIL = format('Of tenants %s.', array_to_string(v_tenants, ', ')),
                 HINT = 'Name the tenant: release_reservation(p_key, p_tenant_id).';
     END IF;
     RETURN billing.end_reservations(v_tenants[1], ARRAY[p_key], 'released') > 0;

@@ -24,7 +24,7 @@ BEGIN
     IF p_key IS NULL OR p_key = '' THEN
         RAISE EXCEPTION 'a reservation needs a key'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The key is %L.', p_key),
+                DETAIL = 'p_key is NULL or empty.',
                 HINT = 'Give the call_sid: recording the call settles the reservation.';
     END IF;
     IF p_seconds <= 0 THEN

@@ -24,7 +24,7 @@ BEGIN
     IF p_key IS NULL OR p_key = '' THEN
         RAISE EXCEPTION 'a reservation needs a key'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The key is %L.', p_key),
+                DETAIL = 'p_key is NULL or empty.',
                 HINT = 'Give the message_sid: recording the message settles the reservation.';
     END IF;
     IF (p_quantity > 0) IS NOT TRUE THEN

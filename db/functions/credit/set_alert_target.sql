@@ -35,7 +35,7 @@ EXCEPTION
     WHEN check_violation OR not_null_violation THEN
         RAISE EXCEPTION 'bad target of alerts'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The kind is %L, the address %L.', p_kind, p_address),
+                DETAIL = 'p_kind is neither webhook nor email, or p_address or p_secret is not as it should be for it.',
                 HINT = 'A webhook has an http or https URL and a secret, an email an address and no secret.';
 END;
 $$;

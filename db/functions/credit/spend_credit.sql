@@ -24,7 +24,7 @@ BEGIN
     IF (p_kind IN ('invoice', 'refund', 'adjustment') AND p_reference <> '' AND isfinite(p_used_by)) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad kind, reference or time of credit'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The kind is %L, the reference %L, used by %L.', p_kind, p_reference, p_used_by),
+                DETAIL = format('p_kind is not known, p_reference is NULL or empty, or p_used_by is %L.', p_used_by),
                 HINT = 'The kind is invoice, refund or adjustment; the reference is yours and makes it safe to repeat.';
     END IF;
     PERFORM billing.require_tenant(p_tenant_id);

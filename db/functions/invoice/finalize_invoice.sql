@@ -52,7 +52,7 @@ BEGIN
     ELSIF v_invoice.status = 'void' THEN
         RAISE EXCEPTION 'a void invoice stays void'
             USING ERRCODE = 'UB007',
-                DETAIL = format('Invoice %s was voided: %s.', v_invoice.id, v_invoice.void_reason),
+                DETAIL = format('Invoice %s was voided at %s.', v_invoice.id, v_invoice.voided_at),
                 HINT = 'billing.generate_invoice draws up a new one for its period.';
     END IF;
 

@@ -23,7 +23,7 @@ BEGIN
     IF (p_reason <> '' AND p_reference <> '') IS FALSE OR p_reason IS NULL THEN
         RAISE EXCEPTION 'no reason of the credit note'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The reason is %L, the reference %L.', p_reason, p_reference),
+                DETAIL = 'p_reason is NULL or empty, or p_reference is empty.',
                 HINT = 'The customer reads the reason.';
     END IF;
 

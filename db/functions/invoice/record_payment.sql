@@ -21,7 +21,7 @@ BEGIN
     IF (p_method <> '' AND p_reference <> '') IS NOT TRUE THEN
         RAISE EXCEPTION 'no method or reference of the payment'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The method is %L, the reference %L.', p_method, p_reference),
+                DETAIL = 'p_method or p_reference is NULL or empty.',
                 HINT = 'The reference is the payer''s or the gateway''s, and makes it safe to repeat.';
     END IF;
 

@@ -28,7 +28,7 @@ BEGIN
     IF (p_reference <> '') IS NOT TRUE THEN
         RAISE EXCEPTION 'no reference of the refund'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The reference is %L.', p_reference),
+                DETAIL = 'p_reference is NULL or empty.',
                 HINT = 'The reference is the bank''s or the gateway''s, and makes it safe to repeat.';
     END IF;
 

@@ -12,7 +12,7 @@ BEGIN
     IF (p_reason <> '') IS NOT TRUE THEN
         RAISE EXCEPTION 'no reason to void an invoice'
             USING ERRCODE = 'UB012',
-                DETAIL = format('The reason is %L.', p_reason),
+                DETAIL = 'p_reason is NULL or empty.',
                 HINT = 'Say why: it stays with the invoice.';
     END IF;
     IF v_invoice.status = 'void' THEN

@@ -17,6 +17,7 @@ DECLARE
     v_found billing.row_difference[];
     v_failed billing.row_difference;
     v_middle bigint;
+    v_context text;
 BEGIN
     SELECT * INTO v_metered FROM billing.metered_tables AS t WHERE t.source_table = p_source_table;
     BEGIN
@@ -146,7 +147,10 @@ BEGIN
         RETURN;
     EXCEPTION
         WHEN data_exception OR raise_exception THEN
-            v_failed := (NULL, true, true, false, format('cannot be measured: %s %s', SQLSTATE, SQLERRM));
+            GET STACKED DIAGNOSTICS v_context = PG_EXCEPTION_CONTEXT;
+            v_failed := (NULL, true, true, false, format(
+                'cannot be measured: %s %s', SQLSTATE, billing.describe_reason(SQLSTATE, SQLERRM, billing.describe_error(v_context))
+            ));
     END;
 
     -- Some row cannot be measured: look for it by halves.

@@ -6,6 +6,7 @@ AS $$
 DECLARE
     v_state text;
     v_message text;
+    v_context text;
     v_result record;
 BEGIN
     SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
@@ -30,10 +31,10 @@ EXCEPTION
     WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
         RAISE;
     WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+        GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
         UPDATE billing.unrated_usage
         SET attempts = attempts + 1, last_tried_at = clock_timestamp(), sqlstate = v_state,
-            reason = billing.hide_values(v_state, v_message)
+            reason = billing.describe_reason(v_state, v_message, billing.describe_error(v_context))
         WHERE source_table = p_source_table
             AND source_id = p_source_id
             AND resolved_at IS NULL;

@@ -20,7 +20,7 @@ DECLARE
         't.ctid >= %L::tid AND t.ctid < %L::tid%s',
         format('(%s,0)', p_from), format('(%s,0)', p_until),
         -- A call is held for under its own key until it ends.
-        CASE p_described WHEN 'reservations' THEN ' AND NOT t.is_counted AND (t.outcome IS NOT NULL OR t.expires_at < now())' ELSE '' END
+        CASE p_described WHEN 'reservations' THEN ' AND (t.outcome IS NOT NULL OR t.expires_at < now())' ELSE '' END
     );
     v_touched text;
     v_set text;

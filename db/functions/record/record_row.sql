@@ -6,8 +6,28 @@ AS $$
 DECLARE
     v_result record;
     v_aside billing.unrated_usage;
+    v_state text;
+    v_message text;
+    v_context text;
+    v_detail text;
+    v_hint text;
 BEGIN
-    SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
+    BEGIN
+        SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
+    EXCEPTION
+        WHEN serialization_failure OR deadlock_detected OR lock_not_available OR data_corrupted OR index_corrupted THEN
+            RAISE;
+        WHEN OTHERS THEN
+            -- What a row cannot be measured for, its values left out.
+            GET STACKED DIAGNOSTICS
+                v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT,
+                v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+            RAISE EXCEPTION '%', billing.describe_reason(v_state, v_message, billing.describe_error(v_context))
+                USING ERRCODE = v_state,
+                    DETAIL = CASE WHEN v_state LIKE 'UB%' THEN v_detail
+                        ELSE format('%s %s cannot be measured or recorded.', p_source_table, p_source_id) END,
+                    HINT = CASE WHEN v_state LIKE 'UB%' THEN v_hint ELSE 'Mend the row, or its measure function.' END;
+    END;
     IF v_result.scanned = 0 THEN
         RAISE EXCEPTION 'no such row'
             USING ERRCODE = 'UB011',

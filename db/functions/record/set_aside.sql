@@ -20,7 +20,7 @@ BEGIN
             part = p_part,
             tenant_id = p_tenant_id,
             sqlstate = p_sqlstate,
-            reason = billing.hide_values(p_sqlstate, p_reason),
+            reason = billing.describe_reason(p_sqlstate, p_reason, p_context),
             context = p_context,
             attempts = attempts + 1,
             last_tried_at = clock_timestamp()
@@ -39,7 +39,7 @@ BEGIN
         INSERT INTO billing.unrated_usage (source_table, source_id, part, tenant_id, sqlstate, reason, context)
         VALUES (
             p_source_table, p_source_id, p_part, p_tenant_id, p_sqlstate,
-            billing.hide_values(p_sqlstate, p_reason), p_context
+            billing.describe_reason(p_sqlstate, p_reason, p_context), p_context
         );
     END IF;
 END;
