@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import smtplib
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from http.client import HTTPException
+from ipaddress import ip_address
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -151,6 +153,7 @@ def _name(error: BaseException) -> str:
 
 
 def _post(delivery: AlertDelivery) -> None:
+    _refuse_address(delivery.address)
     body = json.dumps(delivery.payload, separators=(",", ":")).encode()
     headers = {
         "Content-Type": "application/json",
@@ -158,9 +161,19 @@ def _post(delivery: AlertDelivery) -> None:
         "Idempotency-Key": delivery.idempotency_key,
         SIGNATURE: sign(delivery.secret or "", body, int(time.time())),
     }
-    request = Request(delivery.address, data=body, headers=headers, method="POST")
+    request = Request(delivery.address, data=body, headers=headers, method="POST")  # noqa: S310
     with _OPENER.open(request, timeout=TIMEOUT):
         pass  # Every 2xx is taken; what the receiver has to say is not ours to read.
+
+
+def _refuse_address(address: str) -> None:
+    """Raise ValueError for what is no web address, or is where cloud machines keep secrets."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an http or https address")
+    for *_, where in socket.getaddrinfo(parts.hostname, parts.port or 0, type=socket.SOCK_STREAM):
+        if ip_address(str(where[0]).partition("%")[0]).is_link_local:
+            raise ValueError("a link-local address")
 
 
 def _compose(delivery: AlertDelivery, sender: str) -> EmailMessage:

@@ -8,10 +8,8 @@ and say so.
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,16 +17,14 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import debian
+from debian import Unavailable
 from psycopg import Connection
 
 from pyapi.embedded import installed, project
 
 CACHE = project() / ".cache" / "pgtap"
 SCHEMA = "tap"
-
-
-class Unavailable(RuntimeError):
-    """Why pgTAP could not be had in one way; raised when it could not be had in any."""
 
 
 def load(connection: Connection) -> None:
@@ -89,37 +85,17 @@ def _newest(folders: Iterable[Path]) -> Path | None:
 
 
 def _from_debian(scratch: Path) -> str:
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise Unavailable("no apt-get here")
-    packages = _debian_packages(options := ["-o", "APT::Sandbox::User=root"])
-    if not packages:
-        # No package lists (a container image): fetch some, into a folder of our own.
-        for folder in ("state/lists/partial", "cache/archives/partial"):
-            (scratch / folder).mkdir(parents=True)
-        options += ["-o", f"Dir::State={scratch}/state", "-o", f"Dir::Cache={scratch}/cache"]
-        options += ["-o", "Dir::State::status=/var/lib/dpkg/status"]
-        _run("apt-get", *options, "update")
-        packages = _debian_packages(options)
-    if not packages:
-        raise Unavailable("no package postgresql-*-pgtap")
-    _run("apt-get", *options, "download", packages[-1], cwd=scratch)
-    _run("dpkg-deb", "-x", str(next(scratch.glob("*.deb"))), str(scratch / "package"))
-    found = _newest(scratch.glob("package/usr/share/postgresql/*/extension"))
+    package = debian.unpack(r"^postgresql-[0-9]+-pgtap$", scratch)
+    found = _newest(package.glob("usr/share/postgresql/*/extension"))
     if found is None:
-        raise Unavailable(f"nothing usable in {packages[-1]}")
+        raise Unavailable("nothing usable in the Debian package")
     return found.read_text()
-
-
-def _debian_packages(options: list[str]) -> list[str]:
-    pattern = r"^postgresql-[0-9]+-pgtap$"
-    listing = _run("apt-cache", *options, "search", "--names-only", pattern)
-    return sorted(line.split()[0] for line in listing.splitlines())
 
 
 def _from_pgxn(scratch: Path) -> str:
     """Build the file as pgTAP's own Makefile does for every PostgreSQL since 10."""
     pgxn = Path(sys.executable).parent / "pgxn"
-    _run(str(pgxn), "download", "--target", str(scratch), "pgtap")
+    debian.run(str(pgxn), "download", "--target", str(scratch), "pgtap")
     with zipfile.ZipFile(next(scratch.glob("*.zip"))) as archive:
         names = archive.namelist()
         control, template = (
@@ -136,18 +112,3 @@ def _from_pgxn(scratch: Path) -> str:
     }.items():
         template = template.replace(name, value)
     return template
-
-
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=os.environ | {"LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no reason given"]
-        raise Unavailable(f"{' '.join(command[:1])}: {lines[-1]}")
-    return done.stdout

@@ -25,10 +25,10 @@ DECLARE
     v_page bigint[];
     v_due record;
     v_ready record;
-    v_faulty bigint[] := '{}';
-    v_faults text[] := '{}';
+    v_faulty bigint[] := '{}'::bigint[];
+    v_faults text[] := '{}'::text[];
     v_found record;
-    v_issued bigint[] := '{}';
+    v_issued bigint[] := '{}'::bigint[];
     v_ids bigint[];
 BEGIN
     IF (isfinite(p_month) AND p_limit BETWEEN 1 AND 2000) IS NOT TRUE THEN

@@ -6,7 +6,7 @@ STABLE
 PARALLEL SAFE
 AS $$
 DECLARE
-    v_shifts timestamp[] := '{}';
+    v_shifts timestamp[] := '{}'::timestamp[];
     -- Zones shift at whole seconds, so nothing shifts within what is cut off here.
     v_day timestamp := date_trunc('second', p_from);
     v_end timestamp := date_trunc('second', p_until);

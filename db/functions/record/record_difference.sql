@@ -11,9 +11,9 @@ AS $$
 DECLARE
     v_open billing.usage_records[];
     v_outlived billing.usage_records[];
-    v_kept bigint[] := '{}';
-    v_aside smallint[] := '{}';
-    v_written billing.usage_records[] := '{}';
+    v_kept bigint[] := '{}'::bigint[];
+    v_aside smallint[] := '{}'::smallint[];
+    v_written billing.usage_records[] := '{}'::billing.usage_records[];
     v_deserved billing.measurement;
     v_found billing.usage_records;
     v_record billing.usage_records;
