@@ -1,6 +1,6 @@
 -- What cannot be recorded together is recorded row by row, and only what fails then is set aside.
 BEGIN;
-SELECT plan(57);
+SELECT plan(58);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -174,6 +174,8 @@ SELECT record_inserted('near', ARRAY[pg_temp.call(2), pg_temp.call(1), pg_temp.c
 SELECT is(pg_temp.asked(), 'first 2:60 4:60 before now 1:60 8:60', 'inserted rows that were billed before are brought to what they deserve');
 SELECT record_inserted('near', ARRAY[pg_temp.call(2), pg_temp.call(4)]) \g /dev/null
 SELECT is(pg_temp.asked(), 'first 2:60 4:60 before now', 'the others are new');
+SELECT record_inserted('near', ARRAY[pg_temp.call(8)]) \g /dev/null
+SELECT is(pg_temp.asked(), 'first before now 8:60', 'or none of them');
 
 SELECT * FROM finish();
 ROLLBACK;
