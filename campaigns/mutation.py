@@ -260,7 +260,11 @@ class Bench:
             [self.server.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", file],
             env=os.environ
             | environment
-            | {"PGDATABASE": name, "PGCLIENTENCODING": "UTF8", "PGOPTIONS": self._bounds(file.stem)},
+            | {
+                "PGDATABASE": name,
+                "PGCLIENTENCODING": "UTF8",
+                "PGOPTIONS": self._bounds(file.stem),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -304,6 +308,8 @@ def campaign(
     on_verdict: Callable[[Verdict], object],
     workers: int = 2,
     is_over: Callable[[], bool] = lambda: False,
+    *,
+    is_quick: bool = False,
 ) -> list[Verdict]:
     """The verdicts, as they come."""
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
@@ -317,7 +323,7 @@ def campaign(
                 mutant = waiting.get_nowait()
             except queue.Empty:
                 return
-            verdict = bench.judge(mutant)
+            verdict = bench.judge(mutant, is_quick=is_quick)
             verdicts.append(verdict)
             on_verdict(verdict)
 
