@@ -356,12 +356,14 @@ def run_mutation(
         known = mutation.equivalents()
         strangers = known.keys() - {mutant.name for mutant in bench.list_mutants()}
         chosen = [mutant for mutant in mutants if mutant.name not in known]
-        # By lot in any case: one that is stopped has still drawn a sample.
-        chosen = random.Random(seed).sample(chosen, min(sample or len(chosen), len(chosen)))
+        if sample is not None and sample < len(chosen):
+            chosen = random.Random(seed).sample(chosen, sample)
         if is_listed:
             for mutant in chosen:
                 click.echo(mutant.name)
             return
+        # By lot: a campaign that is stopped has still drawn a sample.
+        random.Random(seed).shuffle(chosen)
         bar = progress.add_task("mutants", total=len(chosen))
 
         def on_verdict(verdict: mutation.Verdict) -> None:

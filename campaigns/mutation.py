@@ -272,7 +272,7 @@ class Bench:
         )
 
     def _bounds(self, stem: str) -> str:
-        """So that what runs in circles ends: a statement may take far longer than all of them do."""
+        """So that what runs in circles ends: a statement may take 20 times what all of them do."""
         return f"-c statement_timeout={10 + 20 * self.took[stem]:.0f}s" if stem in self.took else ""
 
     def _conninfo(self, name: str, *, is_admin: bool = False) -> str:
