@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(50);
+SELECT plan(51);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -181,6 +181,17 @@ SELECT results_eq(
 SELECT is(
     record_difference('near', 34, ARRAY[pg_temp.sms(34, '2025-11-10 10:00:00+00', p_resource => 'I')], ARRAY[pg_temp.sms(34, p_resource => 'HH')]), 2,
     'what was recorded by hand under the name that the row had is replaced');
+
+INSERT INTO usage_records (
+    tenant_id, rate_id, occurred_at, usage_date, created_at, part, channel, resource_type, resource_id, quantity, unit_cost, total_cost, currency, billed_quantity
+)
+SELECT 7, rate_id, occurred_at, usage_date, d.created_at, 1, 'sms', 'message', 'another', 1, unit_cost, total_cost, currency, 1
+FROM direct_usage AS d
+INNER JOIN usage_records AS r ON r.id = d.record_id
+WHERE d.tenant_id = 7 AND d.resource_type = 'mms';
+SELECT is(
+    (SELECT string_agg(o.resource_id, ' ') FROM unnest(find_open_charges('near', 77, ARRAY[pg_temp.sms(77, p_type => 'mms', p_resource => 'H')])) AS o), 'H',
+    'one that was recorded by hand at the same instant is another');
 
 -- Under READ COMMITTED a charge by its row enters nothing where resources recorded by hand are kept.
 SELECT lives_ok($$SELECT claim_resource('near', 2, 1::smallint, 7, 'voice', 'minute', 'R', '2025-11-14')$$, 'a resource need not be claimed');
