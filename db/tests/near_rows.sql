@@ -185,7 +185,7 @@ SELECT is(
 INSERT INTO usage_records (
     tenant_id, rate_id, occurred_at, usage_date, created_at, part, channel, resource_type, resource_id, quantity, unit_cost, total_cost, currency, billed_quantity
 )
-SELECT 7, rate_id, occurred_at, usage_date, d.created_at, 1, 'sms', 'message', 'another', 1, unit_cost, total_cost, currency, 1
+SELECT 7, rate_id, occurred_at, r.usage_date, r.created_at, 1, 'sms', 'message', 'another', 1, unit_cost, total_cost, currency, 1
 FROM direct_usage AS d
 INNER JOIN usage_records AS r ON r.id = d.record_id
 WHERE d.tenant_id = 7 AND d.resource_type = 'mms';
