@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 import psycopg
 from psycopg import sql
@@ -161,7 +161,7 @@ class Bench:
     def _by_pgtap(self, name: str, mutant: Mutant, is_quick: bool) -> str | None:
         """The sooner a file is likely to notice, the sooner it runs."""
         kills, runs = self._kills_of[mutant.place], self._runs_of[mutant.place]
-        function, usual = Path(mutant.place).stem, median(self.took.values())
+        function, usual = Path(mutant.place).stem, fmean(self.took.values())
         # What an SQL function is called by is not known, for many are inlined.
         is_known = any(function in called for called in self.calls.values())
 

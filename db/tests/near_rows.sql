@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(51);
+SELECT plan(57);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -74,6 +74,14 @@ SELECT is(
 FROM several;
 SELECT ok(pg_temp.standing(1) LIKE '%7 sms message 14 2: 2 #3%', 'and counts its own revisions');
 SELECT is(write_records(NULL), 0, 'no records are none');
+
+-- A row that turns out to be of another.
+SELECT is(record_difference('near', n, ARRAY[pg_temp.sms(n)]) + record_difference('near', n, ARRAY[now]), 3, 'a row of another ' || what)
+FROM (VALUES
+    (3, pg_temp.sms(3, p_channel => 'whatsapp'), 'channel'), (4, pg_temp.sms(4, p_type => 'mms'), 'resource'), (5, pg_temp.sms(5, p_tenant_id => 8), 'tenant')
+) AS other (n, now, what);
+SELECT is(pg_temp.standing(n), standing, 'is charged as that')
+FROM (VALUES (3, '7 whatsapp message 14 1: 1 #3'), (4, '7 sms mms 14 1: 1 #3'), (5, '8 sms message 14 1: 1 #1')) AS other (n, standing);
 
 -- A charge, as it was written down.
 SELECT is(record_difference('near', 2, ARRAY[pg_temp.sms(2, p_channel => 'voice', p_type => 'minute', p_quantity => 90)]), 1, 'a call');
