@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(57);
+SELECT plan(59);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -179,7 +179,8 @@ SELECT is(record_difference('near', 33, ARRAY[pg_temp.sms(33, '2025-11-10 10:00:
 SELECT lives_ok(
     $$SELECT record_usage(7, 'sms', 'message', 'H', 1, '{}', '2025-11-10'), record_usage(8, 'sms', 'message', 'H', 1, '{}', '2025-11-10'),
         record_usage(7, 'email', 'message', 'H', 1, '{}', '2025-11-10'), record_usage(7, 'sms', 'mms', 'H', 1, '{}', '2025-11-10'),
-        record_usage(7, 'sms', 'message', 'HH', 1, '{}', '2025-11-10')$$,
+        record_usage(7, 'sms', 'message', 'HH', 1, '{"to": "1555"}', '2025-11-10'),
+        record_usage(7, 'sms', 'message', 'J', 1, '{}', '2025-11-10')$$,
     'and resources recorded by hand, of which one is the row''s');
 SELECT is(record_difference('near', 33, ARRAY[pg_temp.sms(33, '2025-11-10 10:00:00+00', p_resource => 'H')]), 1, 'as the row comes to say');
 SELECT is(pg_temp.story('near', 33), 'charge 0.0075', 'the row''s own charge stands');
@@ -190,6 +191,8 @@ SELECT is(
     record_difference('near', 34, ARRAY[pg_temp.sms(34, '2025-11-10 10:00:00+00', p_resource => 'I')], ARRAY[pg_temp.sms(34, p_resource => 'HH')]), 2,
     'what was recorded by hand under the name that the row had is replaced');
 
+SELECT is(record_difference('near', 35, ARRAY[pg_temp.sms(35, p_quantity => 'NaN', p_resource => 'J')]), 0, 'where the row makes no sense');
+SELECT is((SELECT reversed_at FROM direct_usage WHERE resource_id = 'J'), NULL, 'it stands');
 INSERT INTO usage_records (
     tenant_id, rate_id, occurred_at, usage_date, created_at, part, channel, resource_type, resource_id, quantity, unit_cost, total_cost, currency, billed_quantity
 )

@@ -1,6 +1,6 @@
 -- What cannot be recorded together is recorded row by row, and only what fails then is set aside.
 BEGIN;
-SELECT plan(58);
+SELECT plan(60);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -62,11 +62,14 @@ SELECT record_first_charges('near', ARRAY[pg_temp.call(31), pg_temp.call(32)]) \
 SELECT is(pg_temp.asked(), NULL, 'who reserves nothing has nothing to settle');
 SELECT record_first_charges('near', ARRAY[pg_temp.call(33), pg_temp.call(34, 60, 8)]) \g /dev/null
 SELECT is(pg_temp.asked(), 'settle {7,8} {R33,R34}', 'who does has');
+SELECT record_difference('near', 34, '{}') \g /dev/null
+SELECT is(pg_temp.asked(), 'settle', 'but not for what is taken back');
+CREATE TEMPORARY SEQUENCE tries;
 CREATE OR REPLACE FUNCTION billing.record_rows(p_source_table text, p_source_ids bigint[])
 RETURNS TABLE (scanned bigint, deserving bigint, recorded bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_temp.fail(current_setting('t.all'));
+    PERFORM nextval('tries'), pg_temp.fail(current_setting('t.all'));
     INSERT INTO pg_temp.asked (what) VALUES (format('rows %s', p_source_ids));
     RETURN QUERY VALUES (CASE WHEN p_source_ids = '{4}' THEN 1 ELSE 0 END::bigint, 0::bigint, 0::bigint);
 END $$;
@@ -100,6 +103,11 @@ SELECT is(pg_temp.asked(), 'aside 4 55P03 together; aside 5 55P03 together', 'an
 SELECT set_config('t.all', '22003', true) \g /dev/null
 SELECT record_or_set_aside('near', '{4,5}', '22000', 'together', NULL) \g /dev/null
 SELECT is(pg_temp.asked(), 'aside 4 22003 no luck; aside 5 22003 no luck', 'what fails again is set aside with what it said then');
+SELECT set_config('t.all', '55P03', true), setval('tries', 1) \g /dev/null
+SELECT record_or_set_aside('near', '{4,5,6}', '22000', 'together', NULL) \g /dev/null
+SELECT is(
+    pg_temp.asked() || currval('tries'), 'aside 4 55P03 no luck; aside 5 55P03 no luck; aside 6 55P03 no luck2',
+    'after one has waited for a lock in vain, no other does');
 SELECT throws_ok(format('SELECT set_config(''t.all'', %L, true), record_or_set_aside(''near'', ''{4,5}'', ''22000'', ''together'', NULL)', state),
     state, NULL, state || ' is passed on')
 FROM unnest(ARRAY['40001', '40P01', 'XX001', 'XX002']) AS state;

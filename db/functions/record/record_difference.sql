@@ -112,7 +112,6 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_priced := NULL;
         v_priced.problem := billing.find_problem(v_deserved.quantity, v_deserved.resource_type);
         v_occurred_at := COALESCE(
             v_deserved.occurred_at,
