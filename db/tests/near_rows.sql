@@ -191,7 +191,7 @@ SELECT is(
     record_difference('near', 34, ARRAY[pg_temp.sms(34, '2025-11-10 10:00:00+00', p_resource => 'I')], ARRAY[pg_temp.sms(34, p_resource => 'HH')]), 2,
     'what was recorded by hand under the name that the row had is replaced');
 
-SELECT is(record_difference('near', 35, ARRAY[pg_temp.sms(35, p_quantity => 'NaN', p_resource => 'J')]), 0, 'where the row makes no sense');
+SELECT is(record_difference('near', 35, ARRAY[pg_temp.sms(35, p_quantity => 'NaN', p_resource => 'J', p_part => 2)]), 0, 'where the row makes no sense');
 SELECT is((SELECT reversed_at FROM direct_usage WHERE resource_id = 'J'), NULL, 'it stands');
 INSERT INTO usage_records (
     tenant_id, rate_id, occurred_at, usage_date, created_at, part, channel, resource_type, resource_id, quantity, unit_cost, total_cost, currency, billed_quantity

@@ -1,6 +1,6 @@
 -- The usual row goes straight to its price and its record: no other function that prices or records is asked.
 BEGIN;
-SELECT plan(45);
+SELECT plan(47);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 \ir fixtures/prices.sql
@@ -79,6 +79,10 @@ SELECT results_eq(
       FROM usage_deltas WHERE channel = 'fax' ORDER BY resource_type$$,
     $$VALUES ('fax', 'minute', 0::bigint, 1, 1::numeric, 60::numeric, 0.8), ('fax', 'page', 0, 1, 90, 90, 0.45)$$,
     'and added to its day');
+
+SELECT lives_ok($$SELECT pg_temp.first(31, p_at => NULL), pg_temp.first(32, p_at => NULL)$$, 'rows without a time');
+SELECT is(
+    (SELECT count(DISTINCT occurred_at) FROM usage_records WHERE source_id IN (31, 32)), 1::bigint, 'are of the time of the statement that recorded them');
 
 -- What is not usual is left to others.
 SELECT throws_ok(format('SELECT pg_temp.first(40, p_measured => %L)', measured), 'UBXXX', NULL, measured || ' seconds')
