@@ -326,6 +326,7 @@ def run_input(pg: int | None, values: int, minutes: float | None, seed: int | No
 @click.option("--seed", default=1, show_default=True, help="For the lot.")
 @click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
 @click.option("--workers", default=2, show_default=True, help="How many at a time.")
+@click.option("--quick", "is_quick", is_flag=True, help="Ask only the tests that soon find much.")
 def run_mutation(
     pg: int | None,
     is_listed: bool,
@@ -334,6 +335,7 @@ def run_mutation(
     seed: int,
     minutes: float | None,
     workers: int,
+    is_quick: bool,
 ) -> None:
     """Break the record path, one thing at a time; at least 95 % must be noticed."""
     begin = time.monotonic()
@@ -360,6 +362,8 @@ def run_mutation(
             for mutant in chosen:
                 click.echo(mutant.name)
             return
+        # By lot: a campaign that is stopped has still drawn a sample.
+        random.Random(seed).shuffle(chosen)
         bar = progress.add_task("mutants", total=len(chosen))
 
         def on_verdict(verdict: mutation.Verdict) -> None:
@@ -367,7 +371,7 @@ def run_mutation(
             if verdict.by is None:
                 click.echo(f"survived: {verdict.mutant.name}\n{verdict.mutant.difference}\n")
 
-        verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over)
+        verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over, is_quick=is_quick)
     # What PostgreSQL does not load is no test's merit.
     stillborn = [verdict for verdict in verdicts if verdict.by == mutation.STILLBORN]
     verdicts = [verdict for verdict in verdicts if verdict not in stillborn]

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 import psycopg
 from psycopg import sql
@@ -161,7 +161,7 @@ class Bench:
     def _by_pgtap(self, name: str, mutant: Mutant, is_quick: bool) -> str | None:
         """The sooner a file is likely to notice, the sooner it runs."""
         kills, runs = self._kills_of[mutant.place], self._runs_of[mutant.place]
-        function, usual = Path(mutant.place).stem, median(self.took.values())
+        function, usual = Path(mutant.place).stem, fmean(self.took.values())
         # What an SQL function is called by is not known, for many are inlined.
         is_known = any(function in called for called in self.calls.values())
 
@@ -260,7 +260,11 @@ class Bench:
             [self.server.psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", file],
             env=os.environ
             | environment
-            | {"PGDATABASE": name, "PGCLIENTENCODING": "UTF8", "PGOPTIONS": self._bounds(file.stem)},
+            | {
+                "PGDATABASE": name,
+                "PGCLIENTENCODING": "UTF8",
+                "PGOPTIONS": self._bounds(file.stem),
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -268,7 +272,7 @@ class Bench:
         )
 
     def _bounds(self, stem: str) -> str:
-        """So that what runs in circles ends: a statement may take far longer than all of them do."""
+        """So that what runs in circles ends: a statement may take 20 times what all of them do."""
         return f"-c statement_timeout={10 + 20 * self.took[stem]:.0f}s" if stem in self.took else ""
 
     def _conninfo(self, name: str, *, is_admin: bool = False) -> str:
@@ -304,6 +308,8 @@ def campaign(
     on_verdict: Callable[[Verdict], object],
     workers: int = 2,
     is_over: Callable[[], bool] = lambda: False,
+    *,
+    is_quick: bool = False,
 ) -> list[Verdict]:
     """The verdicts, as they come."""
     waiting: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
@@ -317,7 +323,7 @@ def campaign(
                 mutant = waiting.get_nowait()
             except queue.Empty:
                 return
-            verdict = bench.judge(mutant)
+            verdict = bench.judge(mutant, is_quick=is_quick)
             verdicts.append(verdict)
             on_verdict(verdict)
 

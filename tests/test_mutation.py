@@ -17,6 +17,7 @@ FIXED = (
     "measure/measure_call.sql: WHERE p_direction = 'outbound'",
     "p_per, p_minimum_charge),: * -> +",
     "record/write_records.sql: INSERT INTO billing.usage_deltas",
+    "record/record_difference.sql: AND o.channel = v_deserved.channel: o.channel",
 )
 
 
@@ -29,7 +30,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         pytest.skip("needs a PostgreSQL of its own, and none is installed here")
     with homes(in_memory=True) as folder:
         bench = Bench(Server(folder / "mutation", major, fsync="off"))
-        bench.prepare(["calls", "charge", "unrated", "summaries", "append_only"])
+        bench.prepare(["calls", "charge", "unrated", "summaries", "append_only", "near_rows"])
         yield bench
 
 
@@ -51,6 +52,8 @@ def test_a_mutant_is_noticed_and_what_is_sound_is_not(bench: Bench) -> None:
         mutant = next(mutant for mutant in mutants if part in mutant.name)
         noticed[mutant.name] = bench.judge(mutant, is_quick=True).by
     assert None not in noticed.values(), noticed
+    assert "record_difference" in bench.calls["near_rows"]
+    assert "record_difference" not in bench.calls["charge"]
     sound = next(mutant for mutant in mutants if mutant.name.startswith("rate/cost_per_unit"))
     text = (project() / "db" / "functions" / "rate" / "cost_per_unit.sql").read_text()
     assert bench.judge(type(sound)(sound.name, text, ""), is_quick=True).by is None

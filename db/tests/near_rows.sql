@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(35);
+SELECT plan(59);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -69,6 +69,20 @@ SELECT is(
     '8 sms message 14 1: 1 #1',
     'and nothing of that is seen in the other table');
 
+SELECT is(
+    record_difference('near', 1, array_agg(CASE n WHEN 6 THEN pg_temp.sms(1, p_quantity => 2, p_part => 2) ELSE m END ORDER BY n)), 2, 'the other part is corrected')
+FROM several;
+SELECT ok(pg_temp.standing(1) LIKE '%7 sms message 14 2: 2 #3%', 'and counts its own revisions');
+SELECT is(write_records(NULL), 0, 'no records are none');
+
+-- A row that turns out to be of another.
+SELECT is(record_difference('near', n, ARRAY[pg_temp.sms(n)]) + record_difference('near', n, ARRAY[now]), 3, 'a row of another ' || what)
+FROM (VALUES
+    (3, pg_temp.sms(3, p_channel => 'whatsapp'), 'channel'), (4, pg_temp.sms(4, p_type => 'mms'), 'resource'), (5, pg_temp.sms(5, p_tenant_id => 8), 'tenant')
+) AS other (n, now, what);
+SELECT is(pg_temp.standing(n), standing, 'is charged as that')
+FROM (VALUES (3, '7 whatsapp message 14 1: 1 #3'), (4, '7 sms mms 14 1: 1 #3'), (5, '8 sms message 14 1: 1 #1')) AS other (n, standing);
+
 -- A charge, as it was written down.
 SELECT is(record_difference('near', 2, ARRAY[pg_temp.sms(2, p_channel => 'voice', p_type => 'minute', p_quantity => 90)]), 1, 'a call');
 SELECT results_eq(
@@ -128,11 +142,24 @@ SELECT is(
 SELECT is(record_difference('near', 31, ARRAY[pg_temp.sms(31, NULL)]), 1, 'a row without a time that had been set aside');
 SELECT is((SELECT usage_date FROM usage_records WHERE source_table = 'near' AND source_id = 31), '2025-11-12', 'is of the day it was first seen');
 
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, effective_from, effective_until)
+VALUES (7, 'sms', 'message', 0.02, '2025-11-11', '2025-11-13');
+SELECT is(record_difference('near', 31, ARRAY[pg_temp.sms(31, NULL, 2)]), 2, 'and is corrected');
+SELECT is(pg_temp.story('near', 31), 'charge 0.0075, reversal -0.0075, charge 0.015', 'at the price recorded then');
+SELECT is(
+    record_difference('near', 41, ARRAY[pg_temp.sms(41, NULL)]) + record_difference('near', 42, ARRAY[pg_temp.sms(42, NULL), pg_temp.sms(42, NULL, p_part => 2)]), 3,
+    'rows without a time that are recorded at once');
+SELECT is((SELECT count(DISTINCT occurred_at) FROM usage_records WHERE source_id IN (41, 42)), 1::bigint, 'are of one time');
+
 -- Same price, same day, and yet another charge.
 SELECT is(record_difference('near', 16, ARRAY[pg_temp.sms(16, p_to => '1556')]), 2, 'another destination at the same price is written down');
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, effective_from)
 VALUES (7, 'sms', 'message', 0.0075, '2025-11-14 20:00:00+00');
 SELECT is(record_difference('near', 17, ARRAY[pg_temp.sms(17, '2025-11-14 21:00:00+00')]), 2, 'so is another rate that costs as much');
+SELECT is(
+    record_difference('near', 19, ARRAY[pg_temp.sms(19, '2025-11-13 10:30:00+00', 2)], ARRAY[pg_temp.sms(19, '2025-11-13 10:30:00+00')]), 2,
+    'a row that moved to another day while nobody looked');
+SELECT is(pg_temp.standing(19), '7 sms message 13 1: 2 #1', 'is corrected on its new day');
 SELECT is(record_difference('near', 18, ARRAY[pg_temp.sms(18, '2025-11-13 10:00:00+00')]), 2, 'and another day at the same rate');
 
 -- One part is wrong.
@@ -147,9 +174,39 @@ SELECT results_eq(
     $$SELECT part::integer FROM unrated_usage WHERE source_table = 'near' AND source_id = 32 AND resolved_at IS NULL$$, 'VALUES (1)',
     'and waits for the first');
 
+-- Recorded by hand, and by its row under another name.
+SELECT is(record_difference('near', 33, ARRAY[pg_temp.sms(33, '2025-11-10 10:00:00+00', p_resource => 'X')]), 1, 'a row');
+SELECT lives_ok(
+    $$SELECT record_usage(7, 'sms', 'message', 'H', 1, '{}', '2025-11-10'), record_usage(8, 'sms', 'message', 'H', 1, '{}', '2025-11-10'),
+        record_usage(7, 'email', 'message', 'H', 1, '{}', '2025-11-10'), record_usage(7, 'sms', 'mms', 'H', 1, '{}', '2025-11-10'),
+        record_usage(7, 'sms', 'message', 'HH', 1, '{"to": "1555"}', '2025-11-10'),
+        record_usage(7, 'sms', 'message', 'J', 1, '{}', '2025-11-10')$$,
+    'and resources recorded by hand, of which one is the row''s');
+SELECT is(record_difference('near', 33, ARRAY[pg_temp.sms(33, '2025-11-10 10:00:00+00', p_resource => 'H')]), 1, 'as the row comes to say');
+SELECT is(pg_temp.story('near', 33), 'charge 0.0075', 'the row''s own charge stands');
+SELECT results_eq(
+    'SELECT tenant_id, channel, resource_type, resource_id FROM direct_usage WHERE reversed_at IS NOT NULL', $$VALUES (7::bigint, 'sms', 'message', 'H')$$,
+    'and that by hand does not, and no other');
+SELECT is(
+    record_difference('near', 34, ARRAY[pg_temp.sms(34, '2025-11-10 10:00:00+00', p_resource => 'I')], ARRAY[pg_temp.sms(34, p_resource => 'HH')]), 2,
+    'what was recorded by hand under the name that the row had is replaced');
+
+SELECT is(record_difference('near', 35, ARRAY[pg_temp.sms(35, p_quantity => 'NaN', p_resource => 'J', p_part => 2)]), 0, 'where the row makes no sense');
+SELECT is((SELECT reversed_at FROM direct_usage WHERE resource_id = 'J'), NULL, 'it stands');
+INSERT INTO usage_records (
+    tenant_id, rate_id, occurred_at, usage_date, created_at, part, channel, resource_type, resource_id, quantity, unit_cost, total_cost, currency, billed_quantity
+)
+SELECT 7, rate_id, occurred_at, r.usage_date, r.created_at, 1, 'sms', 'message', 'another', 1, unit_cost, total_cost, currency, 1
+FROM direct_usage AS d
+INNER JOIN usage_records AS r ON r.id = d.record_id
+WHERE d.tenant_id = 7 AND d.resource_type = 'mms';
+SELECT is(
+    (SELECT string_agg(o.resource_id, ' ') FROM unnest(find_open_charges('near', 77, ARRAY[pg_temp.sms(77, p_type => 'mms', p_resource => 'H')])) AS o), 'H',
+    'one that was recorded by hand at the same instant is another');
+
 -- Under READ COMMITTED a charge by its row enters nothing where resources recorded by hand are kept.
 SELECT lives_ok($$SELECT claim_resource('near', 2, 1::smallint, 7, 'voice', 'minute', 'R', '2025-11-14')$$, 'a resource need not be claimed');
-SELECT is_empty('SELECT * FROM direct_usage', 'and is not');
+SELECT is_empty($$SELECT * FROM direct_usage WHERE resource_id = 'R'$$, 'and is not');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- Usage recorded by hand is billed once, by itself and together with its row.
 BEGIN;
-SELECT plan(52);
+SELECT plan(57);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -121,6 +121,29 @@ SELECT is(record_message_usage(51) || ' ' || record_message_usage(51), '1 0', 'r
 SELECT is(record_email_usage(52) || ' ' || record_email_usage(52), '1 0', 'record_email_usage an email');
 SELECT is(pg_temp.net('messages', 52), 0.002, 'for each recipient');
 SELECT is(record_whatsapp_usage(53) || ' ' || record_whatsapp_usage(53), '1 0', 'record_whatsapp_usage a WhatsApp message');
+
+-- Resources that differ in one thing only.
+CREATE TEMPORARY TABLE alike AS
+SELECT a.*, record_usage(tenant_id, channel, resource_type, 'ALIKE', quantity, metadata, '2025-11-14') AS id
+FROM (VALUES
+    (7, 'sms', 'message', 1, '{"to_number": "+44 20 7183 8750"}'::jsonb), (8, 'sms', 'message', 2, NULL), (7, 'email', 'message', 3, '{}'),
+    (7, 'sms', 'mms', 4, '{"to": "+1 555", "to_number": "+44"}'), (7, 'voice', 'minute', 5, '{"to_number": "+442071838750"}')
+) AS a (tenant_id, channel, resource_type, quantity, metadata);
+SELECT results_eq(
+    $$SELECT r.tenant_id::integer, r.channel, r.resource_type, trim_scale(r.quantity)::integer, r.metadata, r.destination, r.part::integer, trim_scale(r.unit_cost),
+        r.xact = pg_current_xact_id()
+      FROM alike AS a INNER JOIN usage_records AS r USING (id) ORDER BY r.quantity$$,
+    $$VALUES (7, 'sms', 'message', 1, '{"to_number": "+44 20 7183 8750"}'::jsonb, '442071838750', 1, 0.0075, true), (8, 'sms', 'message', 2, '{}', NULL, 1, 0.0075, true),
+        (7, 'email', 'message', 3, '{}', NULL, 1, 0.001, true), (7, 'sms', 'mms', 4, '{"to": "+1 555", "to_number": "+44"}', '1555', 1, 0.02, true),
+        (7, 'voice', 'minute', 5, '{"to_number": "+442071838750"}', '442071838750', 1, 0.1, true)$$,
+    'are recorded each, with their destination, whichever key has it');
+SELECT is_empty(
+    $$SELECT * FROM alike WHERE record_usage(tenant_id, channel, resource_type, 'ALIKE', quantity) <> id$$, 'each is found again');
+SELECT is(count(*), 5::bigint, 'and written once') FROM usage_records WHERE resource_id = 'ALIKE';
+SELECT throws_ok($$SELECT record_usage(7, 'sms', 'message', 'ALIKE', 2)$$, 'UB004', NULL, 'one with the figures of another is UB004');
+SELECT lives_ok(
+    $$SELECT record_usage(7, 'voice', 'minute', 'third', 1 / 3::numeric, '{}', '2025-11-14'), record_usage(7, 'voice', 'minute', 'third', 0.333333333333)$$,
+    'a third of a minute is 20 seconds, however many digits it has');
 
 SELECT is_empty(
     $$SELECT * FROM verify() WHERE subject NOT IN ('calls 52', 'calls 53', 'messages 54')$$,

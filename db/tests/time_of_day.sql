@@ -1,6 +1,6 @@
 -- By time of day: a call is cut where its calendar's band changes, and each part is billed as its band says.
 BEGIN;
-SELECT plan(78);
+SELECT plan(80);
 \ir fixtures/tenants.sql
 
 -- A German business calendar, with Whit Monday 2022 as a holiday and no band between 06:00 and 08:00.
@@ -200,6 +200,13 @@ FROM (VALUES
     ($$UPDATE calendar_holidays SET holiday = holiday + 7 WHERE calendar_id = 1 AND holiday > '2022-12-31'$$, 'be moved'),
     ($$DELETE FROM calendar_holidays WHERE calendar_id = 1 AND holiday > '2022-12-31'$$, 'and be taken away')
 ) AS example (statement, name);
+INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds)
+VALUES (1, 7, '+4930', 'completed', '2022-05-04 20:00:00+02', 60);
+UPDATE calls SET initiated_at = '2022-05-04 21:00:00+02' WHERE id = 1;
+SELECT is((SELECT count(*) FROM usage_records WHERE source_id = 1), 1::bigint, 'a call that moves within its band is the same charge');
+UPDATE calls SET initiated_at = '2022-05-04 10:00:00+02' WHERE id = 1;
+SELECT is(
+    (SELECT trim_scale(sum(total_cost)) FROM usage_records WHERE source_id = 1), 0.116, 'one that moves to another, on the same day and at the same rate, is not');
 UPDATE pricing_rates SET effective_until = now() WHERE id IN (101, 102);
 SELECT throws_ok($$DELETE FROM calendar_bands WHERE calendar_id = 1$$, 'UB013', NULL, 'a price that has ended is history too');
 SELECT lives_ok($$DELETE FROM calendars WHERE id IN (2, 3)$$, 'calendars without prices go');

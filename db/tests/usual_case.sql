@@ -1,27 +1,9 @@
 -- The usual row goes straight to its price and its record: no other function that prices or records is asked.
 BEGIN;
-SELECT plan(43);
+SELECT plan(47);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
-
--- Acme has prices of its own, of its plan, and for each destination, channel, resource and time; it will be on another plan.
-INSERT INTO pricing_rates (tenant_id, plan_id, channel, resource_type, prefix, unit_price, currency, effective_from, effective_until)
-VALUES
-    (NULL, NULL, 'voice', 'minute', '44', 0.1, 'USD', '2025-01-01', NULL), (NULL, NULL, 'voice', 'minute', '447', 0.3, 'USD', '2025-01-01', NULL),
-    (NULL, 1, 'voice', 'minute', '33', 0.02, 'USD', '2025-01-01', '2025-11-01'),
-    (NULL, 1, 'voice', 'minute', '33', 0.04, 'USD', '2025-11-01', '2025-12-01'),
-    (NULL, 1, 'voice', 'minute', '33', 0.08, 'USD', '2025-12-01', NULL), (NULL, 3, 'voice', 'minute', '33', 0.7, 'USD', '2025-01-01', NULL),
-    (7, NULL, 'voice', 'minute', '49', 0.05, 'USD', '2025-01-01', NULL), (8, NULL, 'voice', 'minute', '49', 0.06, 'USD', '2025-01-01', NULL),
-    (7, NULL, 'voice', 'minute', '39', 0.9, 'EUR', '2025-01-01', NULL), (7, NULL, 'voice', 'minute', '46', 0.0000000029, 'USD', '2025-01-01', NULL),
-    (7, NULL, 'voice', 'page', '', 0.9, 'USD', '2025-01-01', NULL), (7, NULL, 'fax', 'minute', '', 0.8, 'USD', '2025-01-01', NULL),
-    (7, NULL, 'fax', 'page', '', 0.005, 'USD', '2025-01-01', NULL);
-INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, initial_increment, billing_increment, connection_fee)
-VALUES (7, 'voice', 'minute', '41', 0.06, '2025-01-01', 30, 6, 0.01);
-INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, charge_model, terms)
-VALUES (7, 'voice', 'minute', '43', 0, '2025-01-01', 'volume', '{"tiers": [{"unit_price": "0.01"}]}');
-UPDATE tenant_terms SET timezone = 'America/New_York' WHERE tenant_id = 7;
-INSERT INTO tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards)
-SELECT 7, '2025-12-31 00:00:00+00', 3, 'Asia/Tokyo', 'USD', cards FROM tenant_terms WHERE tenant_id = 8;
+\ir fixtures/prices.sql
 
 CREATE OR REPLACE FUNCTION billing.record_first_charges(p_source_table text, p_measured measurement[]) RETURNS integer
 LANGUAGE plpgsql AS $$ BEGIN RAISE 'not the usual way' USING ERRCODE = 'UBXXX'; END $$;
@@ -98,6 +80,10 @@ SELECT results_eq(
     $$VALUES ('fax', 'minute', 0::bigint, 1, 1::numeric, 60::numeric, 0.8), ('fax', 'page', 0, 1, 90, 90, 0.45)$$,
     'and added to its day');
 
+SELECT lives_ok($$SELECT pg_temp.first(31, p_at => NULL), pg_temp.first(32, p_at => NULL)$$, 'rows without a time');
+SELECT is(
+    (SELECT count(DISTINCT occurred_at) FROM usage_records WHERE source_id IN (31, 32)), 1::bigint, 'are of the time of the statement that recorded them');
+
 -- What is not usual is left to others.
 SELECT throws_ok(format('SELECT pg_temp.first(40, p_measured => %L)', measured), 'UBXXX', NULL, measured || ' seconds')
 FROM unnest(ARRAY['0', '-1', 'NaN', 'Infinity', '2678401']) AS measured;
@@ -116,6 +102,14 @@ FROM (VALUES
     ($$44, p_resource => 'hand', p_type => 'page'$$, 'and of another resource type'),
     ($$45, p_resource => 'hands'$$, 'and another of the channel')
 ) AS cases (arguments, name);
+
+-- Who reserved something.
+CREATE TEMPORARY TABLE settled (tenant_id bigint, resource_ids text[]);
+CREATE OR REPLACE FUNCTION billing.settle_reservations(p_tenant_id bigint, p_resource_ids text[]) RETURNS void
+LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pg_temp.settled VALUES (p_tenant_id, p_resource_ids); END $$;
+UPDATE tenant_terms SET looks_closer = true WHERE tenant_id = 8;
+SELECT lives_ok($$SELECT pg_temp.first(51), pg_temp.first(52, p_tenant_id => 8, p_resource => 'S')$$, 'usage of one who reserves, and of one who does not');
+SELECT results_eq('TABLE settled', $$VALUES (8::bigint, '{S}'::text[])$$, 'takes the place of what was reserved');
 
 -- Through the trigger: a few rows one by one, and no more of them than eight.
 INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_seconds)

@@ -1,6 +1,6 @@
 -- What cannot be recorded together is recorded row by row, and only what fails then is set aside.
 BEGIN;
-SELECT plan(53);
+SELECT plan(60);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -22,6 +22,12 @@ FROM (VALUES
     (7, 'voice', 'minute', 'R6'), (8, 'voice', 'minute', 'R7'), (7, 'sms', 'minute', 'R7'), (7, 'voice', 'message', 'R7')
 ) AS hand (tenant_id, channel, resource_type, resource_id);
 SELECT throws_ok($$SELECT record_first_charges('near', ARRAY[pg_temp.call(9), pg_temp.call(6)])$$, '23505', NULL, 'a resource recorded by hand is refused');
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, charge_model, terms)
+VALUES (8, 'voice', 'minute', '', 0, '2025-01-01', 'volume', '{"tiers": [{"unit_price": "0.01"}]}');
+SELECT is(record_first_charges('far', ARRAY[pg_temp.call(8), pg_temp.call(9, 60, 8)]), 2, 'two of which a period prices one');
+SELECT is(
+    (SELECT array_agg(DISTINCT rate_id <> 0 ORDER BY rate_id <> 0) FROM usage_deltas WHERE (total_cost = 0) = (rate_id <> 0)), '{f,t}',
+    'add to their days, that one under its rate');
 SELECT is(record_first_charges('near', ARRAY[pg_temp.call(7)]), 1, 'those of that name of another tenant, channel and type are others');
 INSERT INTO unrated_usage (source_table, source_id, part, sqlstate, reason, resolved_at)
 VALUES ('near', 3, 1, 'UB001', 'as it was', NULL), ('near', 3, 2, 'UB001', 'as it was', NULL), ('far', 3, 1, 'UB001', 'as it was', NULL),
@@ -38,7 +44,7 @@ SELECT lives_ok($$SELECT set_aside('near', 3, 3::smallint, 7, 'UB002', 'now', '{
 SELECT is(pg_temp.entries(), 'near 3 1 UB002 2, near 3 3 UB002 1', 'has an entry of its own');
 -- From here on functions are stood in for by others, which fail when they are told to.
 SELECT set_config('t.all', '', true), set_config('t.first', '', true), set_config('t.row', '', true) \g /dev/null
-CREATE TEMPORARY TABLE asked (n integer GENERATED ALWAYS AS IDENTITY, what text);
+CREATE TEMPORARY TABLE asked (what text);
 CREATE FUNCTION pg_temp.asked() RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -49,11 +55,21 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.fail(p_state text) RETURNS void
 LANGUAGE plpgsql AS $$ BEGIN IF p_state <> '' THEN RAISE 'no luck' USING ERRCODE = p_state; END IF; END $$;
+CREATE OR REPLACE FUNCTION billing.settle_recorded(p_tenant_ids bigint[], p_resource_ids text[]) RETURNS void
+LANGUAGE plpgsql AS $$ BEGIN INSERT INTO pg_temp.asked VALUES (concat_ws(' ', 'settle', p_tenant_ids, p_resource_ids)); END $$;
+UPDATE tenant_terms SET looks_closer = true WHERE tenant_id = 8;
+SELECT record_first_charges('near', ARRAY[pg_temp.call(31), pg_temp.call(32)]) \g /dev/null
+SELECT is(pg_temp.asked(), NULL, 'who reserves nothing has nothing to settle');
+SELECT record_first_charges('near', ARRAY[pg_temp.call(33), pg_temp.call(34, 60, 8)]) \g /dev/null
+SELECT is(pg_temp.asked(), 'settle {7,8} {R33,R34}', 'who does has');
+SELECT record_difference('near', 34, '{}') \g /dev/null
+SELECT is(pg_temp.asked(), 'settle', 'but not for what is taken back');
+CREATE TEMPORARY SEQUENCE tries;
 CREATE OR REPLACE FUNCTION billing.record_rows(p_source_table text, p_source_ids bigint[])
 RETURNS TABLE (scanned bigint, deserving bigint, recorded bigint)
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_temp.fail(current_setting('t.all'));
+    PERFORM nextval('tries'), pg_temp.fail(current_setting('t.all'));
     INSERT INTO pg_temp.asked (what) VALUES (format('rows %s', p_source_ids));
     RETURN QUERY VALUES (CASE WHEN p_source_ids = '{4}' THEN 1 ELSE 0 END::bigint, 0::bigint, 0::bigint);
 END $$;
@@ -87,6 +103,11 @@ SELECT is(pg_temp.asked(), 'aside 4 55P03 together; aside 5 55P03 together', 'an
 SELECT set_config('t.all', '22003', true) \g /dev/null
 SELECT record_or_set_aside('near', '{4,5}', '22000', 'together', NULL) \g /dev/null
 SELECT is(pg_temp.asked(), 'aside 4 22003 no luck; aside 5 22003 no luck', 'what fails again is set aside with what it said then');
+SELECT set_config('t.all', '55P03', true), setval('tries', 1) \g /dev/null
+SELECT record_or_set_aside('near', '{4,5,6}', '22000', 'together', NULL) \g /dev/null
+SELECT is(
+    pg_temp.asked() || currval('tries'), 'aside 4 55P03 no luck; aside 5 55P03 no luck; aside 6 55P03 no luck2',
+    'after one has waited for a lock in vain, no other does');
 SELECT throws_ok(format('SELECT set_config(''t.all'', %L, true), record_or_set_aside(''near'', ''{4,5}'', ''22000'', ''together'', NULL)', state),
     state, NULL, state || ' is passed on')
 FROM unnest(ARRAY['40001', '40P01', 'XX001', 'XX002']) AS state;
@@ -161,6 +182,8 @@ SELECT record_inserted('near', ARRAY[pg_temp.call(2), pg_temp.call(1), pg_temp.c
 SELECT is(pg_temp.asked(), 'first 2:60 4:60 before now 1:60 8:60', 'inserted rows that were billed before are brought to what they deserve');
 SELECT record_inserted('near', ARRAY[pg_temp.call(2), pg_temp.call(4)]) \g /dev/null
 SELECT is(pg_temp.asked(), 'first 2:60 4:60 before now', 'the others are new');
+SELECT record_inserted('near', ARRAY[pg_temp.call(8)]) \g /dev/null
+SELECT is(pg_temp.asked(), 'first before now 8:60', 'or none of them');
 
 SELECT * FROM finish();
 ROLLBACK;

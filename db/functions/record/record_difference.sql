@@ -154,7 +154,6 @@ BEGIN
             CONTINUE;
         END IF;
 
-        v_priced := NULL;
         v_priced.problem := CASE WHEN p_source_id IS NULL THEN 'UB011'
             ELSE billing.find_problem(v_deserved.quantity, v_deserved.resource_type) END;
         v_occurred_at := COALESCE(
