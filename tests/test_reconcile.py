@@ -494,6 +494,7 @@ BREAKS = {
         """,
     "prices are resolved": "UPDATE resolved_prices SET unit_price = 7",
     "the terms of a tenant are remembered": "UPDATE tenant_terms SET plan_id = 3",
+    "tables are metered as they stand": "ALTER TABLE calls ALTER initiated_at TYPE timestamp",
     "deserved equals recorded": """
         ALTER TABLE calls DISABLE TRIGGER USER;
         UPDATE calls SET to_number = '+442079460000' WHERE id = 1
@@ -507,6 +508,7 @@ TIMELESS = {
     "who reserves is settled",
     "prices are resolved",
     "the terms of a tenant are remembered",
+    "tables are metered as they stand",
 }
 
 

@@ -7,7 +7,18 @@ DECLARE
     v_result record;
     v_aside billing.unrated_usage;
 BEGIN
-    SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
+    BEGIN
+        SELECT * INTO v_result FROM billing.record_rows(p_source_table, ARRAY[p_source_id]);
+    EXCEPTION
+        WHEN unique_violation THEN
+            -- Only a snapshot that is too old can meet a record it did not see.
+            IF current_setting('transaction_isolation') = 'read committed' THEN
+                RAISE;
+            END IF;
+            RAISE serialization_failure USING
+                MESSAGE = 'could not serialize access: this usage was recorded since the transaction began',
+                HINT = 'The transaction might succeed if retried.';
+    END;
     IF v_result.scanned = 0 THEN
         RAISE EXCEPTION 'no such row'
             USING ERRCODE = 'UB011',
