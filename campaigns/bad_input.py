@@ -566,7 +566,7 @@ def meter_names(connection: Connection, rng: random.Random, figures: Figures) ->
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         connection.execute(
             sql.SQL(
-                "CREATE TABLE {} (id bigint, tenant_id bigint, status text, call_sid text,"
+                "CREATE TABLE {} (id bigint NOT NULL, tenant_id bigint, status text, call_sid text,"
                 " direction text, answered_at timestamptz, duration_seconds numeric, {} text) {}"
             ).format(
                 where,
