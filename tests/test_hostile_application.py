@@ -302,8 +302,8 @@ DEEDS: dict[str, tuple[list[str], int]] = {
             DONE,
             "TRUNCATE calls",
             *(
-                "INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_seconds)"
-                f" SELECT n, 1 + n % 5, 'CB' || n, '{status}', {at}, 60"
+                "INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at,"
+                f" duration_seconds) SELECT n, 1 + n % 5, 'CB' || n, '{status}', {at}, 60"
                 f" FROM generate_series({first}, {first + 4}) AS n"
                 for status, first in [("completed", 1), ("ringing", 6)]
                 for at in ["'2025-11-14'::date + n % 3"]
@@ -438,7 +438,7 @@ CHANGED: dict[str, tuple[str, int, str]] = {
     ),
     "an id that is a uuid": (
         "ALTER TABLE calls ALTER id DROP IDENTITY;"
-        f" ALTER TABLE calls ALTER id TYPE uuid USING gen_random_uuid();"
+        " ALTER TABLE calls ALTER id TYPE uuid USING gen_random_uuid();"
         " UPDATE calls SET status = 'completed'",
         0,
         "it cannot be metered any more",
@@ -570,9 +570,10 @@ def test_the_first_price_of_a_plan_is_not_entered_in_an_old_snapshot(db: Connect
         "INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price,"
         " effective_from) VALUES (2, 'voice', 'minute', %s, %s)"
     )
-    with pytest.raises(psycopg.Error) as refusal, db.transaction():
-        db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    db.execute("SET default_transaction_isolation = 'repeatable read'")
+    with pytest.raises(psycopg.Error) as refusal:
         db.execute(price.encode(), ["0.02", "2025-01-01"])
+    db.execute("RESET default_transaction_isolation")
     assert refusal.value.sqlstate == "UB012"
     db.execute(price.encode(), ["0.02", "2025-01-01"])
     db.execute("UPDATE billing.pricing_rates SET effective_until = '2025-06-01' WHERE plan_id = 2")
