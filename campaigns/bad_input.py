@@ -457,6 +457,40 @@ PUBLIC = frozenset(
         "merge_summaries",
         "announce_unrated",
         "list_trigger_gaps",
+        "allowance",
+        "claim_deliveries",
+        "drop_month",
+        "ensure_partition",
+        "ensure_partitions",
+        "expire_due_credit",
+        "explain_charge",
+        "explain_invoice_line",
+        "explain_quote_measured",
+        "finalize_invoice",
+        "get_aging",
+        "get_credit_note",
+        "get_statement",
+        "grant_due_credits",
+        "issue_credit_note",
+        "issue_invoices",
+        "list_alerts",
+        "list_credit_entries",
+        "list_credit_lots",
+        "mark_overdue",
+        "quote_measured",
+        "raise_alerts",
+        "record_payment",
+        "refund_payment",
+        "release_reservation",
+        "reserve_call",
+        "reserve_usage",
+        "run_invoices",
+        "set_alert_target",
+        "set_alert_threshold",
+        "set_tenant_limits",
+        "spend_credit",
+        "trace_record",
+        "void_invoice",
     ]
 )
 """What applications and operators call. What only our own functions call is checked before that: it
@@ -566,7 +600,7 @@ def meter_names(connection: Connection, rng: random.Random, figures: Figures) ->
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
         connection.execute(
             sql.SQL(
-                "CREATE TABLE {} (id bigint, tenant_id bigint, status text, call_sid text,"
+                "CREATE TABLE {} (id bigint NOT NULL, tenant_id bigint, status text, call_sid text,"
                 " direction text, answered_at timestamptz, duration_seconds numeric, {} text) {}"
             ).format(
                 where,

@@ -313,8 +313,19 @@ class Judge:
         standing, by_hand = self.of_hands.get(resource, []), self.by_hand.get(resource, {})
         if not standing and self._had_row(resource):
             return  # The row took over and came to nothing.
+        if not by_hand and len(standing) == 1 and self._has_outlived(standing[0]):
+            return
         if len(standing) != 1 or not self._is_right_by_hand(standing[0]):
             verdict.wrong[resource] = f"recorded {by_hand} by hand, stands {standing}"
+
+    def _has_outlived(self, entry: Standing) -> bool:
+        """Whether that is what a deleted row was billed, kept when another took its id."""
+        return entry.table is None and any(
+            self._is_priced(usage, entry)
+            for usages in self.deleted.values()
+            for usage in usages
+            if usage.tenant_id == entry.tenant_id
+        )
 
     def _had_row(self, resource: Resource) -> bool:
         """By their names: whatever else is recorded by hand is of no row."""
@@ -339,8 +350,11 @@ class Judge:
             return (
                 entry.resource[0] == usage.tenant_id
                 and entry.amount == usage.amount
-                and self._is_right_by_hand(entry)
+                and (self._is_right_by_hand(entry) or self._has_outlived(entry))
             )
+        return self._is_priced(usage, entry)
+
+    def _is_priced(self, usage: oracle.Usage, entry: Standing) -> bool:
         if usage.occurred_at is None and entry.at > self.now:
             return False
         figures: tuple[object, ...] = (

@@ -504,8 +504,6 @@ def _reason_to_fail(interleaving: Interleaving, script: Script, outcome: Outcome
         return "deadlocks of who records by hand and then wants another's row"
     if script.level == "READ COMMITTED":
         return None
-    if sqlstate == UNIQUE and acts & RECORDING_ACTS.keys():
-        return "to be mended: 23505 where 40001 is meant, recording by hand"
     if sqlstate != SERIALIZATION:
         return None
     if not acts <= APPLICATION_ACTS.keys():

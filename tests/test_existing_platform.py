@@ -616,7 +616,7 @@ def test_a_day_and_a_domain_are_utc_too(db: Connection, kind: str) -> None:
     db.execute("CREATE DOMAIN local_time AS timestamp")
     db.execute("SET TimeZone = 'Pacific/Auckland'")
     db.execute(
-        f"CREATE TABLE posts (id smallint, tenant_id bigint, direction text, status text,"
+        f"CREATE TABLE posts (id smallint NOT NULL, tenant_id bigint, direction text, status text,"
         f" sent_at {kind})".encode()
     )
     db.execute("SELECT billing.meter_table('posts', 'billing.measure_social_message')")
@@ -939,7 +939,7 @@ def test_triggers_of_the_application_go_on(db: Connection, call: Callable[..., i
 def test_what_could_not_work_is_refused_at_once(installed: Connection, arguments: str) -> None:
     installed.execute("CREATE VIEW outbox AS SELECT * FROM emails")
     installed.execute(
-        "CREATE TABLE drafts (id bigint, tenant_id bigint, status text, cc_emails jsonb)"
+        "CREATE TABLE drafts (id bigint NOT NULL, tenant_id bigint, status text, cc_emails jsonb)"
     )
     before = catalog(installed)
     with pytest.raises(psycopg.Error) as error:

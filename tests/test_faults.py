@@ -155,7 +155,8 @@ def test_a_table_of_ours_that_somebody_holds_delays_nobody_for_long(
     holder.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE".encode())
     begin = time.monotonic()
     complete(db, *ids)
-    assert time.monotonic() - begin < 5
+    # Once two seconds, not twice; and once more to set aside what cannot be.
+    assert time.monotonic() - begin < (5.9 if table == "unrated_usage" else 3.9)
     holder.rollback()
     if table == "unrated_usage":
         assert notices == [
@@ -255,7 +256,7 @@ def test_an_entry_and_its_warning_tell_nothing_of_what_the_row_holds(db: Connect
     """A measure that stumbles over a number says which; the entry does not."""
     db.execute(
         """
-        CREATE TABLE public.faxes (id bigint, tenant_id bigint, pages text, sender text);
+        CREATE TABLE public.faxes (id bigint NOT NULL, tenant_id bigint, pages text, sender text);
         CREATE FUNCTION public.measure_fax(p_id bigint, p_tenant_id bigint, p_pages text)
         RETURNS SETOF billing.measurement LANGUAGE sql STABLE AS $$
             SELECT p_id, 1::smallint, p_tenant_id, 'sms', 'message', p_id::text,

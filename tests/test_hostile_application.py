@@ -297,6 +297,83 @@ DEEDS: dict[str, tuple[list[str], int]] = {
     ),
     "everything is truncated": ([DONE, "TRUNCATE calls"], 10),
     "a table dropped while it is metered": ([DONE, "DROP TABLE calls"], 10),
+    "ids given again after TRUNCATE, on the same day and on another": (
+        [
+            DONE,
+            "TRUNCATE calls",
+            *(
+                "INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at,"
+                f" duration_seconds) SELECT n, 1 + n % 5, 'CB' || n, '{status}', {at}, 60"
+                f" FROM generate_series({first}, {first + 4}) AS n"
+                for status, first in [("completed", 1), ("ringing", 6)]
+                for at in ["'2025-11-14'::date + n % 3"]
+            ),
+            DONE,
+            SWEEP.replace("'2025-11-14')", "'2025-11-16')"),
+            # Those that were there before come back under other ids.
+            "INSERT INTO calls (id, tenant_id, call_sid, to_number, status, initiated_at,"
+            " duration_seconds) SELECT n + 100, 1 + n % 5, 'CA' || n, '+1555', 'completed',"
+            " '2025-11-14', 60 FROM generate_series(1, 10) AS n",
+        ],
+        20,
+    ),
+    "an id given again by an UPDATE": (
+        [DONE, "DELETE FROM calls WHERE id = 1", "UPDATE calls SET id = 1 WHERE id = 2", SWEEP],
+        10,
+    ),
+    "the resource of a row changes, and its partition with it": (
+        [
+            """
+            CREATE TABLE public.by_cause (LIKE calls) PARTITION BY LIST (hangup_cause);
+            CREATE TABLE public.by_cause_1 PARTITION OF public.by_cause FOR VALUES IN ('busy');
+            CREATE TABLE public.by_cause_2 PARTITION OF public.by_cause DEFAULT;
+            SELECT billing.meter_table('public.by_cause', 'billing.measure_call', 'call_sid');
+            INSERT INTO public.by_cause SELECT * FROM calls;
+            UPDATE public.by_cause SET status = 'completed' WHERE id <= 10;
+            UPDATE public.by_cause SET hangup_cause = 'busy', call_sid = 'CB' || id WHERE id <= 5;
+            UPDATE public.by_cause SET hangup_cause = 'busy', duration_seconds = 9 WHERE id = 6
+            """,
+            "DELETE FROM public.by_cause WHERE id IN (1, 7)",
+            # Not the rows that were there.
+            "INSERT INTO public.by_cause (id, tenant_id, call_sid, direction, status, metadata,"
+            " created_at, updated_at, initiated_at, duration_seconds) SELECT n, 1, 'CC' || n,"
+            " 'outbound', 'completed', '{}', now(), now(), '2025-11-14', 60"
+            " FROM unnest('{1,7}'::integer[]) AS n",
+        ],
+        12,
+    ),
+    "an id and a duration that is none, at once": (
+        [
+            "ALTER TABLE calls ALTER duration_seconds TYPE text",
+            DONE,
+            "UPDATE calls SET id = id + 100, duration_seconds = 'a minute' WHERE id IN (1, 2)",
+            "UPDATE calls SET duration_seconds = '60' WHERE id > 100",
+            RETRY,
+        ],
+        10,
+    ),
+    "the lowest and the highest id, found by the sweep": (
+        [
+            "ALTER TABLE calls DISABLE TRIGGER USER",
+            "UPDATE calls SET id = 9223372036854775807, status = 'completed' WHERE id = 1",
+            "ALTER TABLE calls ENABLE TRIGGER USER",
+            "UPDATE calls SET id = -9223372036854775808, status = 'completed' WHERE id = 2",
+            SWEEP,
+        ],
+        2,
+    ),
+    "times that are text, read by sessions that read dates otherwise": (
+        [
+            "ALTER TABLE calls ALTER initiated_at DROP DEFAULT,"
+            " ALTER initiated_at TYPE text USING '2025-03-02 12:00'",
+            METER,
+            "SET DateStyle = 'ISO, DMY'",
+            DONE,
+            "SET TimeZone = 'Pacific/Kiritimati'",
+            AGAIN,
+        ],
+        20,
+    ),
 }
 
 
@@ -332,6 +409,177 @@ def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: st
     db.execute("RESET ALL")
     assert standing(db) == charges
     assert_sound(db)
+
+
+# What is done to a table, the rows that are billed all the same, and what verify() then says of it.
+CHANGED: dict[str, tuple[str, int, str]] = {
+    "a child by INHERITS": (
+        f"CREATE TABLE public.child () INHERITS (calls); {DONE}",
+        10,
+        "it inherits from a table",
+    ),
+    "a parent by INHERITS": (
+        f"CREATE TABLE public.parent (id bigint); ALTER TABLE public.parent ALTER id SET NOT NULL;"
+        f" ALTER TABLE calls INHERIT public.parent; {DONE}",
+        10,
+        "it inherits from a table",
+    ),
+    "a time without zone": (
+        f"ALTER TABLE calls ALTER ended_at TYPE timestamp; {DONE}",
+        10,
+        "its columns are no longer those",
+    ),
+    "an id that is a number with a fraction": (
+        "ALTER TABLE calls ALTER id DROP IDENTITY; ALTER TABLE calls ALTER id TYPE numeric;"
+        " INSERT INTO calls (id, tenant_id, status, duration_seconds)"
+        " VALUES (1e30, 1, 'completed', 60)",
+        0,
+        "it cannot be metered any more",
+    ),
+    "an id that is a uuid": (
+        "ALTER TABLE calls ALTER id DROP IDENTITY;"
+        " ALTER TABLE calls ALTER id TYPE uuid USING gen_random_uuid();"
+        " UPDATE calls SET status = 'completed'",
+        0,
+        "it cannot be metered any more",
+    ),
+    "no id at all": (
+        f"{DONE}; ALTER TABLE calls DROP COLUMN id; UPDATE calls SET status = 'completed'",
+        10,
+        "it cannot be metered any more",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_table_that_changed_is_named_and_stops_nothing_else(db: Connection, change: str) -> None:
+    statements, charges, problem = CHANGED[change]
+    # Something is set aside: retrying it must not stop either.
+    db.execute("UPDATE calls SET tenant_id = 99, status = 'completed' WHERE id = 20")
+    db.execute(statements.encode())
+    assert standing(db) == charges
+    found = db.execute("SELECT check_name, subject, detail FROM billing.verify()").fetchall()
+    named = {detail for name, _, detail in found if name == "tables are metered as they stand"}
+    assert len(named) == 1
+    assert named.pop().startswith(problem)
+    db.execute("INSERT INTO messages (id, tenant_id, status, sent_at) VALUES (1, 1, 'sent', now())")
+    for sweep in [SWEEP, RETRY, "SELECT billing.maintain()"]:
+        db.execute(sweep.encode())
+    health = (
+        "SELECT is_ok FROM billing.usage_health WHERE (metric, subject) = ('triggers_off', 'calls')"
+    )
+    assert db.execute(health.encode()).fetchall() == [(False,)]
+    db.execute("INSERT INTO tenants (id) VALUES (99)")
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        "CREATE TABLE public.t (LIKE calls); ALTER TABLE public.t ALTER id DROP NOT NULL",
+        "CREATE TABLE public.t (LIKE calls); CREATE TABLE public.child () INHERITS (public.t)",
+        "CREATE TABLE public.whole (LIKE calls); CREATE TABLE public.t () INHERITS (public.whole)",
+    ],
+)
+def test_a_table_whose_rows_would_not_all_be_billed_is_not_metered(
+    db: Connection, making: str
+) -> None:
+    db.execute(making.encode())
+    with pytest.raises(psycopg.Error) as refusal:
+        db.execute("SELECT billing.meter_table('t', 'billing.measure_call', 'call_sid')")
+    assert refusal.value.sqlstate == "UB012"
+
+
+def test_a_virtual_column_of_a_partitioned_table_is_refused(db: Connection) -> None:
+    """PostgreSQL does not compute it for row triggers, and its rows would be worth nothing."""
+    if db.info.server_version < 180000:
+        pytest.skip("PostgreSQL 18 has them")
+    db.execute(
+        """
+        CREATE TABLE public.t (LIKE calls, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+        ALTER TABLE public.t DROP COLUMN status, ADD COLUMN status text
+            GENERATED ALWAYS AS (CASE WHEN ended_at IS NULL THEN 'ringing' ELSE 'completed' END)
+        """
+    )
+    with pytest.raises(psycopg.Error) as refusal:
+        db.execute("SELECT billing.meter_table('t', 'billing.measure_call', 'call_sid')")
+    assert refusal.value.sqlstate == "UB012"
+
+
+def test_rows_without_an_id_are_set_aside_until_they_have_one(db: Connection) -> None:
+    db.execute(
+        """
+        ALTER TABLE calls DROP CONSTRAINT calls_pkey, ALTER id DROP IDENTITY;
+        ALTER TABLE calls ALTER id DROP NOT NULL
+        """
+    )
+    for number in range(3):
+        db.execute(
+            "INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_seconds)"
+            " SELECT NULL, 1, %s || n, 'completed', '2025-11-14', 60 FROM generate_series(1, 10) n",
+            [f"X{number}-"],
+        )
+        db.execute("UPDATE calls SET duration_seconds = duration_seconds + 1 WHERE id IS NULL")
+        db.execute(DONE)
+        db.execute(RETRY)
+    assert standing(db) == 10
+    found = db.execute(
+        "SELECT source_id, sqlstate FROM billing.unrated_usage WHERE resolved_at IS NULL"
+    ).fetchall()
+    assert found == [(None, "UB011")]
+    names = {row[0] for row in db.execute("SELECT check_name FROM billing.verify()")}
+    assert names == {"usage is rated", "tables are metered as they stand"}
+
+    db.execute("UPDATE calls SET id = 1000 + substr(call_sid, 4)::integer WHERE call_sid ~ '^X1'")
+    db.execute("DELETE FROM calls WHERE id IS NULL")
+    db.execute("ALTER TABLE calls ALTER id SET NOT NULL")
+    db.execute("SELECT billing.dismiss_unrated(id, 'they have ids now') FROM billing.unrated_usage")
+    assert standing(db) == 20
+    assert_sound(db)
+
+
+def test_recording_a_row_in_an_old_snapshot_asks_to_try_again(
+    db: Connection, database: str
+) -> None:
+    """Not 23505, which no application retries."""
+    db.execute("ALTER TABLE calls DISABLE TRIGGER USER")
+    db.execute(DONE)
+    db.execute("ALTER TABLE calls ENABLE TRIGGER USER")
+    with psycopg.connect(database) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT FROM calls")
+        db.execute("SELECT billing.record_call_usage(1)")
+        with pytest.raises(psycopg.Error) as refusal:
+            old.execute("SELECT billing.record_call_usage(1)")
+        assert refusal.value.sqlstate == "40001"
+        # Those that sweep and retry do not fail.
+        old.rollback()
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT FROM calls")
+        db.execute("SELECT billing.record_call_usage(2)")
+        old.execute(SWEEP)
+        old.execute("SELECT billing.maintain()")
+    db.execute(RETRY)
+    db.execute(SWEEP)
+    assert standing(db) == 10
+    assert_sound(db)
+
+
+def test_the_first_price_of_a_plan_is_not_entered_in_an_old_snapshot(db: Connection) -> None:
+    """A tenant that joined the plan since would never get to know it."""
+    price = (
+        "INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price,"
+        " effective_from) VALUES (2, 'voice', 'minute', %s, %s)"
+    )
+    db.execute("SET default_transaction_isolation = 'repeatable read'")
+    with pytest.raises(psycopg.Error) as refusal:
+        db.execute(price.encode(), ["0.02", "2025-01-01"])
+    db.execute("RESET default_transaction_isolation")
+    assert refusal.value.sqlstate == "UB012"
+    db.execute(price.encode(), ["0.02", "2025-01-01"])
+    db.execute("UPDATE billing.pricing_rates SET effective_until = '2025-06-01' WHERE plan_id = 2")
+    with db.transaction():
+        db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        db.execute(price.encode(), ["0.03", "2025-06-01"])
 
 
 def test_no_setting_of_the_session_changes_a_bill(db: Connection) -> None:

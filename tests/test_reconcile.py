@@ -507,6 +507,7 @@ BREAKS = {
         ALTER TABLE seals DISABLE TRIGGER append_only;
         UPDATE seals SET sealed_at = sealed_at - interval '1 day'
         """,
+    "tables are metered as they stand": "ALTER TABLE calls ALTER initiated_at TYPE timestamp",
     "deserved equals recorded": """
         ALTER TABLE calls DISABLE TRIGGER USER;
         UPDATE calls SET to_number = '+442079460000' WHERE id = 1
@@ -522,6 +523,7 @@ TIMELESS = {
     "who reserves is settled",
     "prices are resolved",
     "the terms of a tenant are remembered",
+    "tables are metered as they stand",
 }
 
 

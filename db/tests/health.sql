@@ -62,7 +62,7 @@ DROP TRIGGER billing_meter_insert ON calls;
 SELECT results_eq('SELECT * FROM list_trigger_gaps()', $$VALUES ('calls', 'calls', 'billing_meter_insert', 'missing')$$, 'one that is gone shows');
 SELECT lives_ok($$SELECT meter_table('public.calls', 'billing.measure_call', 'call_sid')$$, 'metered again');
 CREATE TABLE public.call_log (
-    id bigint, tenant_id bigint, direction text, status text, initiated_at timestamptz, duration_seconds numeric
+    id bigint NOT NULL, tenant_id bigint, direction text, status text, initiated_at timestamptz, duration_seconds numeric
 ) PARTITION BY RANGE (initiated_at);
 CREATE TABLE public.call_log_2025_11 PARTITION OF public.call_log FOR VALUES FROM ('2025-11-01 00:00:00+00') TO ('2025-12-01 00:00:00+00');
 SELECT meter_table('public.call_log', 'billing.measure_call');

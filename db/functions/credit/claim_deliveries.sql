@@ -20,7 +20,7 @@ AS $$
         FROM billing.alert_deliveries AS d
         WHERE d.next_try_at <= clock_timestamp()
         ORDER BY d.next_try_at
-        LIMIT p_limit
+        LIMIT GREATEST(p_limit, 0)
         FOR UPDATE SKIP LOCKED
     ),
     claimed AS (

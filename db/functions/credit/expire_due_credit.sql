@@ -17,7 +17,7 @@ AS $$
                     -- A tenant may be deleted; its entries stay.
                     AND EXISTS (SELECT FROM public.tenants AS y WHERE y.id = x.tenant_id)
                 ORDER BY x.look_at
-                LIMIT p_limit
+                LIMIT GREATEST(p_limit, 0)
             ))
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS due

@@ -17,7 +17,7 @@ AS $$
                         AND g.granted_until > now()
                         AND g.plan_id IS NOT DISTINCT FROM t.plan_id
                 )
-            LIMIT p_limit
+            LIMIT GREATEST(p_limit, 0)
             FOR NO KEY UPDATE SKIP LOCKED
         ) AS due
     ) AS done

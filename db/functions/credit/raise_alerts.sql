@@ -15,7 +15,7 @@ BEGIN
         FROM billing.alert_checks AS c
         INNER JOIN public.tenants AS t ON t.id = c.tenant_id
         ORDER BY c.checked_at
-        LIMIT p_limit
+        LIMIT GREATEST(p_limit, 0)
         FOR UPDATE OF c SKIP LOCKED
     ),
     looked AS (

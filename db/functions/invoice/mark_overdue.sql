@@ -23,7 +23,7 @@ AS $$
             AND d.days > 0
             AND (i.status = 'pending' OR s.level > i.dunning_level)
         ORDER BY i.due_date
-        LIMIT p_limit
+        LIMIT GREATEST(p_limit, 0)
         -- Who is paying it just now knows better.
         FOR UPDATE OF i SKIP LOCKED
     ),

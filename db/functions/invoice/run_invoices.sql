@@ -31,7 +31,7 @@ DECLARE
     v_issued bigint[] := '{}'::bigint[];
     v_ids bigint[];
 BEGIN
-    IF (isfinite(p_month) AND p_limit BETWEEN 1 AND 2000) IS NOT TRUE THEN
+    IF (p_month BETWEEN '0001-01-01' AND '9999-12-31' AND p_limit BETWEEN 1 AND 2000) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad month or limit'
             USING ERRCODE = 'UB012',
                 DETAIL = format('Month %s, limit %s.', p_month, p_limit),

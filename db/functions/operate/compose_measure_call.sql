@@ -46,8 +46,10 @@ BEGIN
             CASE
                 WHEN a.type = 'timestamp with time zone'
                     AND COALESCE(NULLIF(d.typbasetype, 0), c.atttypid) IN ('timestamp'::regtype, 'date'::regtype)
-                THEN '::timestamp AT TIME ZONE ''UTC'''
-                ELSE '::' || a.type
+                THEN 'r.%I::timestamp AT TIME ZONE ''UTC'''
+                -- Nor does the session's way to read a date matter.
+                WHEN a.type = 'timestamp with time zone' AND d.typcategory = 'S' THEN 'billing.read_instant(r.%I::text)'
+                ELSE 'r.%I::' || a.type
             END AS conversion
         FROM arguments AS a
         LEFT JOIN pg_attribute AS c
@@ -60,7 +62,7 @@ BEGIN
     SELECT
         string_agg(column_name, ', ' ORDER BY position) FILTER (WHERE NOT is_there AND NOT has_default),
         string_agg(column_name, ', ' ORDER BY position) FILTER (WHERE NOT is_there AND has_default),
-        string_agg(format('%I => r.%I%s', name, column_name, conversion), ', ' ORDER BY position) FILTER (WHERE is_there)
+        string_agg(format('%I => ' || conversion, name, column_name), ', ' ORDER BY position) FILTER (WHERE is_there)
     INTO v_missing, v_left_out, v_arguments
     FROM matched;
 

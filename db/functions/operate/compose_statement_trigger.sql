@@ -57,6 +57,9 @@ BEGIN
     EXCEPTION
         WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
             RAISE;
+        WHEN lock_not_available THEN
+            GET STACKED DIAGNOSTICS
+                v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
         WHEN OTHERS THEN
             -- Something was recorded before, or went wrong: nothing is written yet, and each row is looked at below.
             NULL;
@@ -65,6 +68,10 @@ BEGIN
     BEGIN
         IF TG_TABLE_NAME <> %5$L OR TG_TABLE_SCHEMA <> %4$L THEN
             PERFORM billing.require_own_table(TG_RELID, %3$L);
+        END IF;
+        -- The application has waited for this lock once.
+        IF v_state IS NOT NULL THEN
+            RAISE lock_not_available;
         END IF;
         SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
         IF TG_OP = 'UPDATE' THEN
@@ -126,8 +133,10 @@ BEGIN
         WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted OR SQLSTATE 'UB020' THEN
             RAISE;
         WHEN OTHERS THEN
-            GET STACKED DIAGNOSTICS
-                v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
+            IF v_state IS NULL THEN
+                GET STACKED DIAGNOSTICS
+                    v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
+            END IF;
             BEGIN
                 v_ids := ARRAY(SELECT id FROM new_rows);
                 PERFORM billing.record_or_set_aside(%1$L, v_ids, v_state, v_message, v_context);

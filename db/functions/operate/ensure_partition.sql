@@ -11,6 +11,10 @@ DECLARE
     v_name text := format('usage_records_%s', to_char(v_from, 'YYYY_MM'));
     v_early bigint;
 BEGIN
+    -- Beyond the calendars that names of tables tell apart, usage stays in the default partition.
+    IF v_from IS NULL OR p_limit < 0 THEN
+        RETURN false;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('billing.ensure_partition', 0));
     IF to_regclass('billing.' || v_name) IS NOT NULL
         OR EXISTS (SELECT FROM billing.detached_months WHERE month = v_from)
@@ -24,7 +28,7 @@ BEGIN
         FROM billing.usage_records_default
         WHERE usage_date >= v_from
             AND usage_date < v_until
-        LIMIT p_limit + 1
+        LIMIT LEAST(p_limit, 9223372036854775806) + 1
     ) AS early;
     IF v_early > p_limit THEN
         RETURN false;

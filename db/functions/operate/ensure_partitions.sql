@@ -5,7 +5,11 @@ LANGUAGE sql
 SET lock_timeout = '2s'
 AS $$
     SELECT count(*)::integer
-    FROM generate_series(date_trunc('month', p_from::timestamp), p_to::timestamp, interval '1 month') AS month
+    FROM generate_series(
+        date_trunc('month', CASE WHEN p_from BETWEEN '0001-01-01' AND '9999-12-31' THEN p_from END::timestamp),
+        CASE WHEN p_to BETWEEN '0001-01-01' AND '9999-12-31' THEN p_to END::timestamp,
+        interval '1 month'
+    ) AS month
     WHERE billing.ensure_partition(month::date);
 $$;
 

@@ -180,7 +180,7 @@ BEGIN
     SELECT
         'a resource is charged by hand or by its row',
         format('%s %s, usage record %s', r.source_table, r.source_id, r.id),
-        format('usage record %s was recorded by hand for the same resource: run billing.record_rows for the row', d.record_id)
+        format('usage record %s was recorded by hand for the same resource: run billing.record_row for the row', d.record_id)
     FROM billing.direct_usage AS d
     INNER JOIN billing.usage_records AS r
         ON r.tenant_id = d.tenant_id

@@ -19,6 +19,7 @@ DECLARE
     v_record billing.usage_records;
     v_priced billing.priced_usage;
     v_same_terms boolean;
+    v_same_resource boolean;
     v_was_aside boolean := EXISTS (
         SELECT
         FROM billing.unrated_usage AS u
@@ -86,20 +87,20 @@ BEGIN
         WHERE o.source_id IS NOT NULL;
     END IF;
 
-    -- Not this row's: its id was another's, which is gone. What is billed for that one stays, by its resource. (A row whose
-    -- own resource changed is known by p_before; unless another charge of its own stands, a sweep cannot tell.)
+    -- Not this row's: its id was another's, which is gone. What is billed for that one stays, by its resource. A row that
+    -- deserved nothing until now has no charge of its own; where that is not known, another charge that is tells.
     v_outlived := ARRAY(
         SELECT o
         FROM unnest(v_open) AS o
         WHERE o.source_id IS NOT NULL
             AND o.resource_id <> p_source_id::text
-            AND o.resource_id <> ALL (ARRAY(SELECT m.resource_id FROM unnest(p_before || p_deserved) AS m))
+            AND o.resource_id <> ALL (ARRAY(SELECT m.resource_id FROM unnest(p_deserved) AS m))
             AND EXISTS (
                 SELECT
                 FROM unnest(p_deserved) AS m
                 WHERE m.part = o.part
                     AND m.resource_id <> p_source_id::text
-                    AND (p_before IS NOT NULL OR EXISTS (
+                    AND (cardinality(p_before) = 0 OR EXISTS (
                         SELECT
                         FROM unnest(v_open) AS x
                         WHERE x.source_id IS NOT NULL
@@ -147,8 +148,19 @@ BEGIN
                 )
             );
 
+        -- With another resource the row is charged anew, so that whoever gets its id is told from it. (One that had none so
+        -- far, or has none now, is found by its id.)
+        v_same_resource := v_found.resource_id IN (v_deserved.resource_id, p_source_id::text)
+            OR v_deserved.resource_id = p_source_id::text
+            OR NOT EXISTS (
+                SELECT
+                FROM unnest(p_before) AS b
+                WHERE b.part = v_deserved.part
+                    AND b.resource_id <> v_deserved.resource_id
+            );
+
         IF COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
-            AND (v_same_terms OR (v_found.source_id IS NULL AND v_found.resource_id = v_deserved.resource_id))
+            AND (v_same_terms AND v_same_resource OR (v_found.source_id IS NULL AND v_found.resource_id = v_deserved.resource_id))
         THEN
             v_kept := v_kept || v_found.id;
             CONTINUE;
@@ -191,6 +203,7 @@ BEGIN
 
         -- Another time of the same day at the same price is the same charge.
         IF v_found.source_id IS NOT NULL
+            AND v_same_resource
             AND COALESCE(v_found.seconds, v_found.quantity) = v_deserved.quantity
             AND billing.is_same_destination(v_found.destination, v_deserved.destination)
             AND v_found.rate_id = v_priced.rate_id

@@ -22,6 +22,12 @@ BEGIN
             GET STACKED DIAGNOSTICS
                 v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT,
                 v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+            -- Only a snapshot that is too old can meet a record it did not see.
+            IF v_state = '23505' AND current_setting('transaction_isolation') <> 'read committed' THEN
+                RAISE serialization_failure USING
+                    MESSAGE = 'could not serialize access: this usage was recorded since the transaction began',
+                    HINT = 'The transaction might succeed if retried.';
+            END IF;
             RAISE EXCEPTION '%', billing.describe_reason(v_state, v_message, billing.describe_error(v_context))
                 USING ERRCODE = v_state,
                     DETAIL = CASE WHEN v_state LIKE 'UB%' THEN v_detail
