@@ -386,7 +386,8 @@ def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(
-        [json.dumps(_plain(v)) if isinstance(v, Mapping) else _plain(v) for v in row] for row in rows
+        [json.dumps(_plain(v)) if isinstance(v, Mapping) else _plain(v) for v in row]
+        for row in rows
     )
 
 
