@@ -5,7 +5,8 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     v_step record;
-    v_done integer := 0;
+    v_statement text;
+    v_statements text[];
 BEGIN
     IF to_regproc('create_distributed_table') IS NULL THEN
         RAISE EXCEPTION 'Citus is not in this database'
@@ -20,11 +21,14 @@ BEGIN
                 DETAIL = format('%s: %s', v_step.object_name, v_step.statement),
                 HINT = 'Make the changes that billing.plan_distribution() lists as yours, and run this again.';
     END IF;
-    FOR v_step IN SELECT * FROM billing.plan_distribution() AS p WHERE p.becomes <> 'change yours' ORDER BY p.step LOOP
-        EXECUTE v_step.statement;
-        v_done := v_done + 1;
+    -- Read to its end first: it reads tables that it changes.
+    v_statements := ARRAY(
+        SELECT p.statement FROM billing.plan_distribution() AS p WHERE p.becomes <> 'change yours' ORDER BY p.step
+    );
+    FOREACH v_statement IN ARRAY v_statements LOOP
+        EXECUTE v_statement;
     END LOOP;
-    RETURN v_done;
+    RETURN cardinality(v_statements);
 END;
 $$;
 
