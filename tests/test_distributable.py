@@ -40,6 +40,7 @@ NOT_GROWING = {
     *("month_loads", "plan_allowances", "pricing_plans", "pricing_rates", "rerating_proposals"),
     *("resolved_prices", "task_runs", "yoyo_lock"),
     *("coupons", "dunning_steps", "legal_entities", "number_series", "tax_rules"),
+    *("forgotten_subjects", "privacy_key", "retention"),
 }
 UNRATED = "unrated_usage"
 
