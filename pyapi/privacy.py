@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import click
 
 from pyapi import cli
-from pyapi.client import Forgotten, Retention, StoredRow
+from pyapi.client import Forgotten, StoredRow
 
 MODES = ("erase", "pseudonymise")
 
 
-def _kept(value: int | None) -> str:
-    return "in a file" if value is None else cli.number(value)
+@dataclass(frozen=True)
+class Kept:
+    """How long rows of a table are kept, in words that `retention set` understands."""
+
+    table_name: str
+    keep: str
 
 
 cli.COLUMNS.update(
@@ -26,12 +31,9 @@ cli.COLUMNS.update(
         Forgotten: (
             cli.Column("table_name", title="table"),
             cli.Column("changed", cli.number),
-            cli.Column("kept", _kept),
+            cli.Column("kept", cli.number),
         ),
-        Retention: (
-            cli.Column("table_name", title="table"),
-            cli.Column("keep", lambda value: "for ever" if value is None else f"{value.days} days"),
-        ),
+        Kept: (cli.Column("table_name", title="table"), cli.Column("keep")),
     }
 )
 
@@ -71,6 +73,9 @@ def forget(number: str, mode: str, reason: str, with_sources: bool, dry_run: boo
         )
     title = "Would be changed" if dry_run else "Changed"
     cli._print_rows(Forgotten, found, title, "nothing is stored")
+    for part in found:
+        if part.kept is None:
+            cli._say(f"{part.table_name} was not looked into: restore it, and archive it again")
 
 
 @click.group()
@@ -84,8 +89,11 @@ def retention() -> None:
 def list_() -> None:
     """Print how long each table's rows are kept."""
     with cli._client() as client:
-        kept = client.retention()
-    cli._print_rows(Retention, kept, "Retention", "nothing is kept for ever or less")
+        kept = [
+            Kept(of.table_name, "for ever" if of.keep is None else f"{of.keep.days} days")
+            for of in client.retention()
+        ]
+    cli._print_rows(Kept, kept, "Retention", "")
 
 
 @retention.command("set")

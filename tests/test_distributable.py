@@ -41,6 +41,7 @@ NOT_GROWING = {
     *("resolved_prices", "task_runs", "yoyo_lock"),
     *("audit_log", "seal_rounds", "seals"),
     *("coupons", "dunning_steps", "legal_entities", "number_series", "tax_rules"),
+    *("forgotten_subjects", "privacy_key", "retention"),
 }
 UNRATED = "unrated_usage"
 

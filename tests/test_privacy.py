@@ -11,9 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import Connection, sql
 
-from pyapi import Client
+from pyapi import Client, cli
 from pyapi.archive import archive_month, restore_month
 from pyapi.errors import BadArgumentError
 
@@ -473,3 +474,20 @@ def test_analysts_see_masks_whatever_they_ask(platform: Connection, superuser: C
         superuser.execute(f"RESET ROLE; GRANT billing_numbers TO {analyst}; SET ROLE {analyst}")
         assert NUMBER in str(rows(superuser, "SELECT destination FROM usage_details"))
         superuser.execute("RESET ROLE")
+
+
+def test_the_command_line(platform: Connection, database: str) -> None:
+    def run(*arguments: str, form: str = "json") -> Any:
+        done = CliRunner().invoke(cli.main, ["-d", database, "-f", form, *arguments])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout) if form == "json" else done.stdout
+
+    stored_rows = run("find", "+44 20 7123 4567")
+    assert {row["table_name"] for row in stored_rows} >= {"calls", "usage_records"}
+    counted = run("forget", NUMBER, "--with-sources", "--dry-run")
+    assert run("forget", NUMBER, "--with-sources", "--mode", "pseudonymise") == counted
+    assert run("find", NUMBER) == run("forget", NUMBER, "--with-sources") == []
+    run("retention", "set", "alerts", "2 years", form="table")
+    run("retention", "set", "reservations", "forever", form="table")
+    kept = dict(line.split(",") for line in run("retention", "list", form="csv").splitlines())
+    assert (kept["reservations"], kept["alerts"]) == ("for ever", "730 days")
