@@ -13,6 +13,7 @@ from bench.blocks import cpu_seconds
 from bench.load import run_clients
 from bench.measure import AGAIN, Measure, Sample, Samples, alone, at_most, by_turns
 from bench.stage import COMPLETE, Stage, WrongResultError
+from pyapi.embedded import OWNER
 
 LARGE, SMALL, SMALL_RECORDS = 1, 2, 10_000
 READS = 200
