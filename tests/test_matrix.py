@@ -102,7 +102,7 @@ VERBS = {
 
 
 def allowed(session: Session) -> set[Right]:
-    """What the catalog says: effective rights, those by membership included; what PUBLIC has once."""
+    """What the catalog says: effective rights, those by membership included, PUBLIC's once."""
     (version,) = session.run("SELECT current_setting('server_version_num')::int / 10000")
     rights: set[Right] = set()
     for kind, verbs in VERBS.items():
@@ -171,8 +171,9 @@ def test_each_role_has_the_rights_that_are_listed_and_no_others(
         if right[1] != "MAINTAIN" or version >= 17
     }
     assert len(found) > 100
-    assert [*(f"+ {' '.join(r)}" for r in sorted(found - listed))] + [
-        *(f"- {' '.join(r)}" for r in sorted(listed - found))
+    assert [
+        *(f"+ {' '.join(right)}" for right in sorted(found - listed)),
+        *(f"- {' '.join(right)}" for right in sorted(listed - found)),
     ] == []
 
 
@@ -230,7 +231,9 @@ def test_what_is_not_listed_is_refused_when_it_is_done(target: Target, expected:
         GROUP BY 1, 2
         """
     )
-    roles = {login(person): role or "PUBLIC" for person, role in PEOPLE.items() if person != "rival"}
+    roles = {
+        login(person): role or "PUBLIC" for person, role in PEOPLE.items() if person != "rival"
+    }
     tried = []
     for name, table, column in columns:
         for verb, statement in {
@@ -250,7 +253,8 @@ def test_what_is_not_listed_is_refused_when_it_is_done(target: Target, expected:
         )
         outcomes = session.connection.execute(
             "SELECT pg_temp.outcome(t.who, t.statement)"
-            " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS t (who, statement, n) ORDER BY n",
+            " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS t (who, statement, n)"
+            " ORDER BY n",
             [[who for who, *_ in tried], [statement for *_, statement in tried]],
         ).fetchall()
     listed = {(role, verb, name.partition("(")[0]) for role, verb, name in expected.rights}
@@ -276,7 +280,9 @@ def test_each_role_sees_the_rows_of_whom_it_should(
     with target.session(person) as session:
         if person == "api":
             session.run("SET ROLE billing_tenant", f"SET billing.tenant_id = '{ACME}'")
-        for _, verb, name in sorted(r for r in with_sorted_columns(expected.rights) if r[0] == role):
+        for _, verb, name in sorted(
+            r for r in with_sorted_columns(expected.rights) if r[0] == role
+        ):
             if verb != "SELECT" or name in (MONTH,):
                 continue
             bare, _, columns = name.rstrip(")").partition("(")
