@@ -22,7 +22,8 @@ UNTRUE = [
     ("CREATE POLICY weak ON billing.payments TO billing_reader USING (true)", ""),
     (
         "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT ON %s TO billing_reader',"
-        " max(inhrelid::oid)::regclass) FROM pg_inherits WHERE inhparent = 'billing.usage_records'::regclass); END $$",
+        " max(inhrelid::oid)::regclass)"
+        " FROM pg_inherits WHERE inhparent = 'billing.usage_records'::regclass); END $$",
         "",
     ),
     ("ALTER VIEW billing.revenue RESET (security_invoker)", ""),
