@@ -1,5 +1,5 @@
 """Every role, every object of schema billing, every verb, two tenants: held against
-data/privileges.txt, which people write and review. A new object fails until it is listed there.
+data/privileges.txt, which people keep and review. A new object fails until it is listed there.
 
 `python -m pytest tests/test_matrix.py` shows what differs: + is allowed and not listed, - is listed
 and not allowed.
