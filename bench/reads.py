@@ -13,6 +13,7 @@ from bench.blocks import cpu_seconds
 from bench.load import run_clients
 from bench.measure import AGAIN, Measure, Sample, Samples, alone, at_most, by_turns
 from bench.stage import COMPLETE, Stage, WrongResultError
+from pyapi.embedded import OWNER
 
 LARGE, SMALL, SMALL_RECORDS = 1, 2, 10_000
 READS = 200
@@ -83,6 +84,7 @@ def _library(stage: Stage) -> Stage:
     library.owner.execute(DELTAS)
     library.owner.execute("SELECT billing.merge_summaries()")
     library.owner.execute("VACUUM ANALYZE")
+    library.admin.execute(f"GRANT billing_tenant TO {OWNER}".encode())
     library.admin.execute("CHECKPOINT")
     for tenant, count in ((LARGE, large), (SMALL, SMALL_RECORDS)):
         library.expect(
@@ -95,9 +97,20 @@ def _library(stage: Stage) -> Stage:
 
 def _current_period(stage: Stage, variant: str) -> Sample:
     """Milliseconds to read it, the median of many times, on one connection."""
-    tenant = LARGE if variant == "large tenant" else SMALL
+    return _timed_reads(_library(stage), LARGE if variant == "large tenant" else SMALL, "owner")
+
+
+def _as_reader(stage: Stage, variant: str) -> Sample:
+    """The same for who sees the small tenant only, and for the owner, who sees all."""
+    return _timed_reads(_library(stage), SMALL, variant)
+
+
+def _timed_reads(library: Stage, tenant: int, who: str) -> Sample:
     times: list[float] = []
-    with _library(stage).connect() as connection:
+    with library.connect() as connection:
+        if who == "reader":
+            connection.execute("SET ROLE billing_tenant")
+            connection.execute(f"SET billing.tenant_id = '{tenant}'".encode())
         pid = connection.info.backend_pid
         for turn in range(READS + 20):
             if turn == 20:
@@ -189,6 +202,14 @@ MEASURES = [
         at_most(1.5),
         ("large tenant", "small tenant"),
         _current_period,
+    ),
+    by_turns(
+        "read-rls",
+        "the same read as a reader of one tenant / as the owner, who is under no policy: time",
+        "ms",
+        at_most(1.1),
+        ("reader", "owner"),
+        _as_reader,
     ),
     Measure(
         "read-p99",

@@ -50,6 +50,7 @@ VARIABLES = ("IRISX_USAGE_DATABASE_URL", "DATABASE_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER")
 FORMATS = ("table", "json", "csv")
 ELSEWHERE = {
+    "access": "pyapi.access",
     "alerts": "pyapi.credit",
     "credit": "pyapi.credit",
     "limits": "pyapi.credit",

@@ -8,6 +8,7 @@ with a time zone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -92,6 +93,17 @@ class Limits:
     max_calls: int | None
     max_call_seconds: int
     throttle_below: Decimal | None
+
+
+@dataclass(frozen=True)
+class TenantAccess:
+    """A role that sees a tenant; is_reader is None where there is no such role."""
+
+    member: str
+    tenant_id: int
+    granted_by: str
+    granted_at: datetime
+    is_reader: bool | None
 
 
 @dataclass(frozen=True)
@@ -594,6 +606,25 @@ class Client:
             self._connection.close()
             self._connection = None
 
+    @contextmanager
+    def as_tenant(self, tenant_id: int) -> Iterator[Client]:
+        """Become a reader of one tenant, who sees no other, for as long as the context lasts.
+
+        For what an API does for a request: one transaction, after which the connection is what it
+        was, and may serve the next. Its role has to be one that was granted billing_api.
+        """
+        with translated():
+            connection = self._connected()
+            with connection.transaction():
+                before = connection.execute(
+                    "SELECT current_setting('role'), current_setting('billing.tenant_id', true)"
+                ).fetchone()
+                _set_locally(connection, "billing_tenant", str(tenant_id))
+                yield Client(connection)
+                # Within a transaction of the caller's own nothing ends here.
+                role, tenant = before or ("none", None)
+                _set_locally(connection, role, tenant or "")
+
     # Reading
 
     def billing_period(self, tenant_id: int, as_of: datetime | None = None) -> Period:
@@ -1017,6 +1048,20 @@ class Client:
             p_throttle_below=None if throttle_below is None else _exact(throttle_below),
         )
 
+    def grant_tenant_access(self, member: str, tenant_id: int) -> bool:
+        """Let a role see a tenant; whether it did not before."""
+        is_new: bool = self._scalar("grant_tenant_access", p_member=member, p_tenant_id=tenant_id)
+        return is_new
+
+    def revoke_tenant_access(self, member: str, tenant_id: int | None = None) -> int:
+        """Let a role no longer see a tenant, or any of them; how many it saw."""
+        count: int = self._scalar("revoke_tenant_access", p_member=member, p_tenant_id=tenant_id)
+        return count
+
+    def tenant_access(self) -> list[TenantAccess]:
+        """Return which role was given which tenant."""
+        return self._all(TenantAccess, "list_tenant_access")
+
     def set_alert_threshold(
         self, tenant_id: int, basis: str, threshold: Number, is_wanted: bool = True
     ) -> None:
@@ -1404,11 +1449,20 @@ class Client:
         return self._execute(f"SELECT {call}", values, scalar_row)[0]
 
     def _execute(self, query: str, values: dict[str, object], row_factory: Any) -> list[Any]:
-        with translated():
-            if self._connection is None:
-                self._connection = connect(self._conninfo or "")
-            with self._connection.cursor(row_factory=row_factory) as cursor:
-                return cursor.execute(query.encode(), values).fetchall()
+        with translated(), self._connected().cursor(row_factory=row_factory) as cursor:
+            return cursor.execute(query.encode(), values).fetchall()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connection = connect(self._conninfo or "")
+        return self._connection
+
+
+def _set_locally(connection: psycopg.Connection[Any], role: str, tenant: str) -> None:
+    connection.execute(
+        "SELECT set_config('role', %s, true), set_config('billing.tenant_id', %s, true)",
+        [role, tenant],
+    )
 
 
 def _call(function: str, arguments: Mapping[str, object]) -> tuple[str, dict[str, object]]:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection, sql
 from psycopg import errors as pg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pyapi.deploy import migrate
+from pyapi import Client
+from pyapi.deploy import find_roles, migrate, sql_folder, uninstall
+from pyapi.embedded import project
+from pyapi.errors import DeployError, UnknownTenantError
 from tests.conftest import Cluster
 
 NAMES = (f"access_test_{os.getpid()}_{number}" for number in itertools.count(1))
@@ -66,7 +73,7 @@ def platform(db: Connection) -> Connection:
 
 
 def rows(connection: Connection, query: str, *values: object) -> list[tuple[Any, ...]]:
-    return connection.execute(query.encode(), values).fetchall()
+    return connection.execute(query.encode(), values or None).fetchall()
 
 
 def admit(connection: Connection, member: Connection, *tenants: int) -> None:
@@ -448,3 +455,165 @@ def rights_of(connection: Connection) -> list[tuple[Any, ...]]:
          ORDER BY 1, 2, 3
         """,
     )
+
+
+def test_what_a_restore_without_roles_left_out_is_mended(db: Connection, database: str) -> None:
+    rights = rights_of(db)
+    db.execute(
+        """
+        DO $$
+        DECLARE v text;
+        BEGIN
+            FOR v IN
+                SELECT format('DROP POLICY %I ON %s', polname, polrelid::regclass) FROM pg_policy
+                 UNION ALL
+                SELECT format('REVOKE ALL ON %s FROM %I', c.oid::regclass, rolname)
+                  FROM pg_class AS c, aclexplode(relacl) AS a
+                  JOIN pg_roles AS r ON r.oid = a.grantee
+                 WHERE relnamespace = 'billing'::regnamespace AND rolname LIKE 'billing%'
+            LOOP
+                EXECUTE v;
+            END LOOP;
+        END $$
+        """
+    )
+    assert rights_of(db) != rights
+    assert migrate(database)
+    assert rights_of(db) == rights
+
+
+def test_an_owner_without_createrole_is_told_what_to_run_and_goes_on(
+    empty_database: str, superuser: Connection, tmp_path: Path
+) -> None:
+    """The files name other roles here: those of the house are there already."""
+    folder = tmp_path / "db"
+    shutil.copytree(sql_folder(), folder)
+    prefix = next(NAMES)
+    names = r"\bbilling_(?=(writer|reader|analyst|numbers|admin|tenant|api)\b)"
+    for file in (*(folder / "access").iterdir(), *(folder / "functions").rglob("*.sql")):
+        file.write_text(re.sub(names, f"{prefix}_", file.read_text()))
+    steps: list[str] = []
+    assert migrate(empty_database, folder=folder, on_step=steps.append)
+    assert f"CREATE ROLE {prefix}_reader NOLOGIN;" in steps[-1]
+    steps.clear()
+    assert not migrate(empty_database, folder=folder, on_step=steps.append)
+    assert not steps
+    with psycopg.connect(empty_database, autocommit=True) as owner:
+        found = find_roles(owner, folder)
+        assert not found.existing
+        assert rows(owner, "SELECT FROM pg_policy") == []
+        for statement in found.statements:
+            superuser.execute(statement.encode())
+        try:
+            assert not find_roles(owner, folder).statements
+            assert migrate(empty_database, folder=folder)
+            assert rows(
+                owner,
+                "SELECT has_table_privilege(%s, 'billing.invoices', 'SELECT')",
+                f"{prefix}_reader",
+            ) == [(True,)]
+            uninstall(empty_database, drop_data=True, folder=folder)
+        finally:
+            for name in found.missing:
+                superuser.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_the_owner_need_not_log_in(empty_database: str, superuser: Connection) -> None:
+    owner, deployer = next(NAMES), next(NAMES)
+    with psycopg.connect(
+        make_conninfo(
+            superuser.info.dsn, dbname=_name(empty_database), password=superuser.info.password
+        ),
+        autocommit=True,
+    ) as admin:
+        admin.execute(
+            f"CREATE ROLE {owner} NOLOGIN;"
+            f"CREATE ROLE {deployer} LOGIN PASSWORD 'x' IN ROLE {owner};"
+            f"GRANT CREATE ON DATABASE {_name(empty_database)} TO {owner};"
+            f"GRANT CREATE ON SCHEMA public TO {owner}".encode()
+        )
+        conninfo = make_conninfo(empty_database, user=deployer, password="x")
+        try:
+            with pytest.raises(DeployError):
+                migrate(conninfo, role="nobody_of_that_name")
+            assert migrate(conninfo, role=owner)
+            assert not migrate(conninfo, role=owner)
+            assert rows(
+                admin,
+                "SELECT DISTINCT proowner::regrole::text FROM pg_proc"
+                " WHERE pronamespace = 'billing'::regnamespace",
+            ) == [(owner,)]
+            admin.execute(
+                f"SET ROLE {owner};"
+                "CREATE FUNCTION billing.new() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+                "RESET ROLE".encode()
+            )
+            assert rows(
+                admin,
+                "SELECT has_function_privilege('billing_admin', 'billing.new()', 'EXECUTE')",
+            ) == [(False,)]
+            uninstall(conninfo, role=owner, drop_data=True)
+            assert rows(admin, "SELECT FROM pg_default_acl") == []
+        finally:
+            admin.execute(
+                f"DROP OWNED BY {owner}, {deployer}; DROP ROLE {owner}, {deployer}".encode()
+            )
+
+
+def _name(conninfo: str) -> str:
+    return str(conninfo_to_dict(conninfo)["dbname"])
+
+
+def test_uninstall_takes_every_right_back_and_migrate_gives_it_again(
+    db: Connection, database: str
+) -> None:
+    rights = rights_of(db)
+    uninstall(database)
+    assert rows(db, "SELECT FROM pg_policy") == []
+    assert (
+        rows(
+            db,
+            "SELECT FROM pg_class, aclexplode(relacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee"
+            " WHERE relnamespace = 'billing'::regnamespace AND rolname LIKE 'billing%'",
+        )
+        == []
+    )
+    assert migrate(database)
+    assert rights_of(db) == rights
+
+
+# Python and docs ----------------------------------------------------------------------------------
+
+
+def test_a_client_becomes_a_tenant_and_is_itself_again(platform: Connection, login: Login) -> None:
+    api = login("billing_api")
+    client = Client(api)
+    with client.as_tenant(7) as tenant:
+        assert tenant.current_period_usage(7)[0].record_count == 5
+    assert api.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with pytest.raises(UnknownTenantError), client.as_tenant(7) as tenant:
+        tenant.current_period_usage(8)
+    with api.transaction():
+        for number in (7, 8):
+            with client.as_tenant(number) as tenant:
+                assert tenant.balance(number).credit_balance > 0
+            assert rows(api, "SELECT current_setting('role')") == [("none",)]
+            assert rows(api, "SELECT current_setting('billing.tenant_id')") == [("",)]
+
+
+def test_the_page_on_access_runs(
+    platform: Connection, superuser: Connection, cluster: Cluster
+) -> None:
+    page = (project() / "docs" / "access.md").read_text(encoding="utf-8")
+    statements = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert len(statements) >= 3
+    done = subprocess.run(
+        [cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", superuser.info.dsn],
+        input="\n".join(statements),
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PGPASSWORD": superuser.info.password},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "voice" in done.stdout

@@ -152,7 +152,7 @@ TO billing_writer;
 
 -- Administration. What writes runs as the owner.
 GRANT EXECUTE ON FUNCTION
-    billing.grant_tenant_access, billing.revoke_tenant_access, billing.import_deck, billing.compare_deck,
+    billing.grant_tenant_access, billing.revoke_tenant_access, billing.list_tenant_access, billing.import_deck, billing.compare_deck,
     billing.grant_credit, billing.spend_credit, billing.grant_included_credits, billing.expire_credit,
     billing.set_tenant_limits, billing.release_reservation, billing.set_alert_threshold, billing.set_alert_target,
     billing.raise_alerts, billing.claim_deliveries, billing.finish_delivery, billing.generate_invoice,

@@ -43,7 +43,7 @@ FROM (VALUES
 -- Plans and prices: the default card, those of one's own tenants, and of the plans that they are or were on.
 SELECT billing.show_to_tenants(
     format('billing.%I', t.name)::regclass,
-    t.card || ' = ANY (ARRAY(SELECT v.card FROM billing.visible_cards() AS v (card)))'
+    t.card || ' = ANY (ARRAY(SELECT billing.visible_cards()))'
 )
 FROM (VALUES
     ('pricing_plans', '-id'),

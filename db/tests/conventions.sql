@@ -1,6 +1,6 @@
 -- The catalog, read: what every object of the schema keeps to. Each test lists the objects that do not.
 BEGIN;
-SELECT plan(21);
+SELECT plan(26);
 
 -- Ours, not an extension's and not yoyo's; a partition is told by its parent.
 CREATE TEMPORARY VIEW relations AS
@@ -54,6 +54,34 @@ SELECT is_empty(
             WHERE w.ev_class = r.oid AND d.refobjid <> r.oid
         )$$,
     'every view that reads a table does so with the rights of who asks');
+
+SELECT is_empty(
+    $$SELECT c.oid::regclass FROM pg_class AS c
+      INNER JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+      WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity$$,
+    'every table with tenants in it is under row level security, each month too');
+SELECT is_empty(
+    $$SELECT r.relname FROM relations AS r
+      INNER JOIN pg_class AS c USING (oid)
+      WHERE c.relrowsecurity AND r.relname !~ '^usage_records_[0-9]'
+        AND (SELECT array_agg(p.polname::text ORDER BY p.polname) FROM pg_policy AS p WHERE p.polrelid = c.oid)
+            IS DISTINCT FROM CASE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = 'billing_reader') THEN '{administered,every_tenant,own_tenants}'::text[] END$$,
+    'and has the policies that go with it');
+SELECT is_empty(
+    $$SELECT p.polrelid::regclass, p.polname, pg_get_expr(p.polqual, p.polrelid) FROM pg_policy AS p
+      WHERE p.polrelid <> 'billing.tenant_members'::regclass
+        AND CASE p.polname WHEN 'own_tenants'
+            THEN pg_get_expr(p.polqual, p.polrelid) !~ '= ANY \(ARRAY\( SELECT (billing\.)?visible_(tenants|cards)\(\)'
+            ELSE pg_get_expr(p.polqual, p.polrelid) <> 'true' END$$,
+    'a policy asks once a statement, not for each row');
+SELECT is_empty(
+    $$SELECT relname FROM pg_class, aclexplode(relacl) WHERE relnamespace = 'billing'::regnamespace AND grantee = 0
+      UNION ALL SELECT 'schema' FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'billing' AND grantee = 0$$,
+    'PUBLIC has no right to a table, a column or the schema');
+SELECT is_empty(
+    $$SELECT c.oid::regclass, a.privilege_type, a.grantee::regrole FROM pg_class AS c, aclexplode(c.relacl) AS a
+      WHERE c.relnamespace = 'billing'::regnamespace AND a.grantee <> c.relowner AND a.privilege_type NOT IN ('SELECT', 'INSERT', 'UPDATE')$$,
+    'nobody but the owner deletes, truncates, references or attaches triggers');
 
 -- Names and keys.
 SELECT is_empty('SELECT proname FROM functions GROUP BY proname HAVING count(*) > 1', 'no two functions have one name');

@@ -62,11 +62,10 @@ BEGIN
             NULL;
     END;
 
-    IF TG_TABLE_NAME <> %5$L OR TG_TABLE_SCHEMA <> %4$L THEN
-        PERFORM billing.require_own_table(TG_RELID, %3$L);
-    END IF;
-
     BEGIN
+        IF TG_TABLE_NAME <> %5$L OR TG_TABLE_SCHEMA <> %4$L THEN
+            PERFORM billing.require_own_table(TG_RELID, %3$L);
+        END IF;
         SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
         IF TG_OP = 'UPDATE' THEN
             SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
@@ -124,7 +123,7 @@ BEGIN
             PERFORM billing.record_changes(%1$L, v_first, v_before, v_now);
         END IF;
     EXCEPTION
-        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted THEN
+        WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted OR SQLSTATE 'UB020' THEN
             RAISE;
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS

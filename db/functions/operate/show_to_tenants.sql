@@ -8,7 +8,7 @@ BEGIN
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p_table);
     END IF;
     PERFORM billing.attach_policy(p_table, 'own_tenants', 'SELECT', '{billing_reader}', COALESCE(p_using,
-        'tenant_id = ANY (ARRAY(SELECT v.tenant_id FROM billing.visible_tenants() AS v (tenant_id)))'));
+        'tenant_id = ANY (ARRAY(SELECT billing.visible_tenants()))'));
     PERFORM billing.attach_policy(p_table, 'every_tenant', 'SELECT', '{billing_writer,billing_analyst}', 'true');
     PERFORM billing.attach_policy(p_table, 'administered', 'ALL', '{billing_admin}', 'true');
 END;

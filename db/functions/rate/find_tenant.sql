@@ -15,7 +15,7 @@ BEGIN
     IF row_security_active('billing.tenant_members'::regclass) THEN
         SELECT t.plan_id, t.timezone, t.currency, t.billing_cycle_day, t.credit_balance
         INTO plan_id, timezone, currency, billing_cycle_day, credit_balance
-        FROM billing.read_tenants(p_tenant_id) AS t;
+        FROM billing.read_tenants(p_tenant_id, false) AS t;
     ELSE
         SELECT
             t.plan_id, COALESCE(t.timezone, 'UTC'), COALESCE(t.currency, 'USD'),

@@ -1,21 +1,31 @@
 -- rate: whose usage and money the current role may see, of those it may not see all of.
 CREATE OR REPLACE FUNCTION billing.visible_tenants()
 RETURNS SETOF bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
--- Resolved when it is made: no search_path of a caller's puts another operator in place of these.
-BEGIN ATOMIC
+ROWS 10
+-- Every name has its schema: no search_path of a caller's puts another operator in place of one of these, and none has to be
+-- set, which would cost more than the rest.
+AS $$
+DECLARE
+    v_setting text;
+BEGIN
+    -- What an API request says counts for the role that such a request becomes, and for no other.
+    IF current_user OPERATOR(pg_catalog.=) 'billing_tenant'::pg_catalog.name THEN
+        v_setting := pg_catalog.current_setting('billing.tenant_id', true);
+        IF v_setting OPERATOR(pg_catalog.~) '^[0-9]{1,18}$' THEN
+            RETURN NEXT v_setting::bigint;
+        END IF;
+        RETURN;
+    END IF;
+    RETURN QUERY
     SELECT m.tenant_id
     FROM billing.tenant_members AS m
-    WHERE m.member = current_user
-    UNION ALL
-    -- What an API request says counts for the role that such a request becomes, and for no other.
-    SELECT s.value::bigint
-    FROM current_setting('billing.tenant_id', true) AS s (value)
-    WHERE CASE WHEN current_user = 'billing_tenant' THEN s.value ~ '^[0-9]{1,18}$' ELSE false END;
+    WHERE m.member OPERATOR(pg_catalog.=) current_user;
 END;
+$$;
 
 COMMENT ON FUNCTION billing.visible_tenants IS
-'The tenants that tenant_members gives to the current role; for billing_tenant also the one that the setting
-billing.tenant_id names: empty, missing or malformed, it names none. Policies ask it once a statement.';
+'The tenants that tenant_members gives to the current role; for billing_tenant the one that the setting billing.tenant_id names:
+empty, missing or malformed, it names none. Policies ask it once a statement.';
