@@ -30,7 +30,7 @@ UNTRUE = [
     ("ALTER FUNCTION billing.grant_credit SET search_path = ''", ""),
     (
         "CREATE OR REPLACE FUNCTION billing.acting_role() RETURNS name LANGUAGE sql STABLE"
-        " AS 'SELECT current_user'; ALTER FUNCTION billing.acting_role() RESET ALL",
+        " AS 'SELECT current_user WHERE 1 = 1'; ALTER FUNCTION billing.acting_role() RESET ALL",
         "",
     ),
     (
