@@ -47,7 +47,9 @@ def two_tenants(cluster: Cluster, name: str) -> None:
             if not superuser.execute(
                 "SELECT FROM pg_roles WHERE rolname = %s", [login(person)]
             ).fetchone():
-                superuser.execute(f"CREATE ROLE {login(person)} LOGIN PASSWORD '{PASSWORD}'".encode())
+                superuser.execute(
+                    f"CREATE ROLE {login(person)} LOGIN PASSWORD '{PASSWORD}'".encode()
+                )
                 if role:
                     superuser.execute(f"GRANT {role} TO {login(person)}".encode())
             superuser.execute(f"CREATE SCHEMA {person} AUTHORIZATION {login(person)}".encode())
@@ -176,9 +178,7 @@ class Attacks(list[Attack]):
         self, by: str, weakened: str, stopped_by: str | None = None, undone: str = ""
     ) -> Callable[[Callable[[Session, Target], Any]], Callable[[Session, Target], Any]]:
         def add(run: Callable[[Session, Target], Any]) -> Callable[[Session, Target], Any]:
-            self.append(
-                Attack(run.__name__.strip("_"), by, weakened, stopped_by, undone, run)
-            )
+            self.append(Attack(run.__name__.strip("_"), by, weakened, stopped_by, undone, run))
             return run
 
         return add

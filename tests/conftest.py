@@ -84,7 +84,7 @@ class Cluster:
         return name
 
     def prepared(self, prepare: Callable[[Cluster, str], None]) -> str:
-        """The migrated template as prepare(self, its name) leaves it; made once for each function."""
+        """The migrated template as prepare(self, its name) leaves it; made once for each."""
         if prepare not in self._prepared:
             name = self._create(self.migrated, ("billing", "public"))
             self._templates.append(name)

@@ -40,7 +40,8 @@ class Intruder:
     def value(self, kind: str = "") -> str:
         by_kind = {
             "bigint": [str(n) for n in (ACME, GLOBEX, *range(1, 9), -1, 81, 84)],
-            "text": ["'day'", "'voice'", "'minute'", "'starter'", "''", "'%'", "'tenant:8'", "'calls'"],
+            "text": ["'day'", "'voice'", "'minute'", "'starter'", "''", "'%'",
+                     "'tenant:8'", "'calls'"],
             "date": ["'2026-10-01'", "CURRENT_DATE", "CURRENT_DATE - 60", "'-infinity'"],
             "timestamp with time zone": ["now()", "now() - interval '40 days'", "'infinity'"],
         }  # fmt: skip
@@ -75,18 +76,20 @@ class Intruder:
         one = self.relation()
         other = self.relation()
         what = self.rng.choice(
-            ["t.*", "t::text", f"t.{self.column(one)}", "count(*)", "max(t::text)", "string_agg(t::text, '')",
+            ["t.*", "t::text", f"t.{self.column(one)}", "count(*)", "max(t::text)",
+             "string_agg(t::text, '')",
              "to_jsonb(t)", "row_to_json(t)", f"lag(t.{self.column(one)}) OVER ()",
              f"(SELECT max(x::text) FROM {other} AS x)"]
         )  # fmt: skip
-        start = self.rng.choice(["", "", "", "EXPLAIN (ANALYZE, VERBOSE) ", "CREATE TABLE IF NOT EXISTS"
-                                 f" reader.copy{self.rng.randrange(9)} AS "])  # fmt: skip
+        copy = f"CREATE TABLE IF NOT EXISTS reader.copy{self.rng.randrange(9)} AS "
+        start = self.rng.choice(["", "", "", "EXPLAIN (ANALYZE, VERBOSE) ", copy])
         end = self.rng.choice(
             ["", "", " LIMIT 5", " ORDER BY 1 DESC", " FOR UPDATE", " FOR SHARE", " OFFSET 1",
              f" UNION ALL SELECT NULL FROM {other}"]
         )  # fmt: skip
         join = self.rng.choice(
-            ["", "", f" FULL JOIN {other} AS o ON true", f" LEFT JOIN {other} AS o ON reader.leak(o::text)",
+            ["", "", f" FULL JOIN {other} AS o ON true",
+             f" LEFT JOIN {other} AS o ON reader.leak(o::text)",
              " TABLESAMPLE SYSTEM (100)"]
         )  # fmt: skip
         return f"{start}SELECT {what} FROM {one} AS t{join} WHERE {self.predicate(one)}{end}"
@@ -114,7 +117,7 @@ class Intruder:
                 f"SELECT most_common_vals, histogram_bounds FROM pg_stats"
                 f" WHERE tablename = '{table.rpartition('.')[2]}'",
                 f"COPY (SELECT * FROM {table}) TO '/tmp/x'",
-                f"SELECT pg_get_viewdef('{table}'::regclass), pg_relation_size('{table}'::regclass)",
+                f"SELECT pg_get_viewdef('{table}'::regclass)",
                 f"SELECT query FROM pg_stat_activity WHERE usename <> '{login('reader')}'",
             ]
         )

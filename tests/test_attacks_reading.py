@@ -29,7 +29,7 @@ def visible_tenants(body: str, attributes: str = "") -> str:
 
 MEMBERS = "SELECT tenant_id FROM billing.tenant_members WHERE member = current_user"
 
-# The setting and the role --------------------------------------------------------------------------
+# The setting and the role -------------------------------------------------------------------------
 
 
 @attack("reader", visible_tenants("SELECT current_setting('billing.tenant_id', true)::bigint"))
@@ -68,11 +68,9 @@ def a_request_sets_what_is_no_number(me: Session, target: Target) -> object:
         "7,8", "{7,8}", "7;8", "7 OR true", "7' OR '8'='8", "*", "%", "NULL", "all", "8x", "8.9",
         "8e0", "--8", "$8", "18446744073709551624", "8\n7", "[8]", '"8"',
     ):  # fmt: skip
-        try:
-            me.run("SELECT set_config('billing.tenant_id', '%s', false)" % value.replace("'", "''"))
+        quoted = value.replace("'", "''")
+        if me.survive(f"SELECT set_config('billing.tenant_id', '{quoted}', false)") is None:
             seen += me.run("SELECT resource_id FROM billing.usage_records")
-        except Exception as error:
-            assert getattr(error, "sqlstate", None), error
     return seen
 
 
@@ -103,8 +101,9 @@ def a_reader_becomes_a_sibling(me: Session, target: Target) -> object:
 )
 def an_api_becomes_a_sibling(me: Session, target: Target) -> object:
     allowed = {"billing_api", "billing_tenant", "billing_reader", login("api")}
-    return become_others(me, allowed) + [
-        name for name in become_others(me, allowed, "SET ROLE billing_tenant")
+    return [
+        *become_others(me, allowed),
+        *become_others(me, allowed, "SET ROLE billing_tenant"),
     ]
 
 
@@ -200,7 +199,7 @@ def a_reader_changes_the_rules(me: Session, target: Target) -> object:
     ]
 
 
-# Names that hide ours ------------------------------------------------------------------------------
+# Names that hide ours -----------------------------------------------------------------------------
 
 
 @attack("reader", visible_tenants(MEMBERS))
@@ -225,7 +224,7 @@ def a_temporary_table_hides_the_members(me: Session, target: Target) -> object:
     return me.run(USAGE)
 
 
-# Ways round the policies ---------------------------------------------------------------------------
+# Ways round the policies --------------------------------------------------------------------------
 
 
 @attack(
@@ -298,7 +297,7 @@ def a_prepared_statement_outlives_its_tenant(me: Session, target: Target) -> obj
     return me.run(f"SET billing.tenant_id = '{ACME}'", "EXECUTE usage")
 
 
-# Leaks ---------------------------------------------------------------------------------------------
+# Leaks --------------------------------------------------------------------------------------------
 
 LEAK = """
     DO $do$ BEGIN IF to_regprocedure('reader.leak(text, text)') IS NULL THEN
@@ -404,9 +403,7 @@ def a_unique_key_tells_what_is_taken(me: Session, target: Target) -> object:
     "CREATE POLICY weak ON billing.invoice_line_items FOR INSERT WITH CHECK (true)",
 )
 def a_foreign_key_tells_what_there_is(me: Session, target: Target) -> object:
-    (taken,) = target.superuser(
-        f"SELECT min(id) FROM billing.invoices WHERE tenant_id = {GLOBEX}"
-    )
+    (taken,) = target.superuser(f"SELECT min(id) FROM billing.invoices WHERE tenant_id = {GLOBEX}")
     return [
         me.survive(
             "INSERT INTO billing.invoice_line_items"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 from attack import ACME, Attack, Attacks, Session, Target, two_tenants
 from conftest import Cluster
@@ -38,7 +37,8 @@ def tables_and_rows_are_locked(me: Session, target: Target) -> object:
             me.told.clear()
             # VACUUM and ANALYZE pass over what is not one's own, with a warning.
             if me.survive("BEGIN" if statement.startswith(("LOCK", "SELECT")) else "SELECT 1",
-                          statement) is None and not any("permission" in t for t in me.told):  # fmt: skip
+                          statement) is None and not any("permission" in t
+                                                                     for t in me.told):  # fmt: skip
                 locked.append(statement)
             me.run("ROLLBACK")
             me.told.clear()
@@ -90,10 +90,10 @@ WAITING = {
 
 
 def test_whoever_holds_our_advisory_locks_delays_others_for_a_while(target: Target) -> None:
-    """Any login may take any advisory lock: what waits for one of ours ends within its lock_timeout."""
+    """Any login may take any advisory lock: what waits for one of ours ends."""
     for function in ("lock_invoicing", "lock_card"):
         (bound,) = target.superuser(
-            "SELECT proconfig FROM pg_proc WHERE oid = 'billing.%s'::regproc" % function
+            f"SELECT proconfig FROM pg_proc WHERE oid = 'billing.{function}'::regproc"
         )
         assert "lock_timeout=60s" in bound
         target.superuser(f"ALTER FUNCTION billing.{function} SET lock_timeout = '300ms'")
@@ -115,7 +115,9 @@ def test_a_reader_that_never_ends_delays_others_by_seconds(target: Target) -> No
 
 
 def test_a_writer_that_holds_what_it_recorded_delays_nobody(target: Target) -> None:
-    with held(target, "writer", CALL, "UPDATE public.calls SET duration_seconds = 61 WHERE id = 74"):
+    with held(
+        target, "writer", CALL, "UPDATE public.calls SET duration_seconds = 61 WHERE id = 74"
+    ):
         took, state = seconds(target, "writer", CALL)
         assert (state, took < 3) == (None, True)
         took, state = seconds(target, "owner", "SELECT billing.maintain()")

@@ -1,5 +1,5 @@
-"""SQL, format directives and quotes in whatever takes text: names of tables and columns, arguments of
-functions, what rows hold. CSV is in test_cli.py and with the exports; there are no documents yet."""
+"""SQL, format directives and quotes in whatever takes text: names of tables and columns, arguments
+of functions, what rows hold. CSV is tested with the exports; there are no documents yet."""
 
 from __future__ import annotations
 
@@ -57,8 +57,18 @@ TYPED = {
     "regclass": "public.calls",
     "regproc": "billing.measure_call",
 }
-# What is SQL by its very nature, and the owner's alone to call.
-IS_SQL = {("attach_trigger", "p_definition")}
+# What is SQL by its very nature: a definition, a condition, a name ready to stand in a statement.
+# Nobody but the owner may call these (test_what_takes_sql_is_the_owners).
+IS_SQL = {
+    ("attach_trigger", "p_definition"),
+    ("show_to_tenants", "p_using"),
+    ("compare_rows", "p_source_table"),
+    ("day_ids", "p_source_table"),
+    ("load_rows", "p_source_table"),
+    ("record_new_rows", "p_source_table"),
+    ("sweep_rows", "p_source_table"),
+    ("window_ids", "p_source_table"),
+}
 TEXTS = {"text", "name", "text[]", "jsonb", "regclass", "regproc"}
 
 FUNCTIONS = """
@@ -120,6 +130,16 @@ def calls_that_run_text(connection: Connection, only: str = "") -> list[str]:
 def test_no_argument_of_a_function_is_run_or_taken_for_a_format(owner: Connection) -> None:
     assert calls_that_run_text(owner) == []
     assert not sang(owner)
+
+
+def test_what_takes_sql_is_the_owners(owner: Connection) -> None:
+    granted = owner.execute(
+        "SELECT proname FROM pg_proc CROSS JOIN LATERAL aclexplode(proacl) AS a"
+        " WHERE pronamespace = 'billing'::regnamespace AND proname = ANY(%s)"
+        " AND (a.grantee <> proowner OR prosecdef)",
+        [[name for name, _ in IS_SQL]],
+    ).fetchall()
+    assert granted == []
 
 
 @pytest.mark.parametrize(
@@ -203,13 +223,12 @@ def test_what_rows_hold_is_kept_as_it_is(owner: Connection) -> None:
         )
         owner.execute(
             "INSERT INTO messages (id, tenant_id, message_sid, channel, status, to_address, body,"
-            " error_code, sent_at) VALUES (%(n)s, 7, %(t)s, %(t)s, 'sent', %(t)s, %(t)s, %(t)s, now())",
+            " error_code, sent_at)"
+            " VALUES (%(n)s, 7, %(t)s, %(t)s, 'sent', %(t)s, %(t)s, %(t)s, now())",
             {"n": number, "t": payload},
         )
         owner.execute("UPDATE calls SET duration_seconds = 120 WHERE id = %s", [number])
-        owner.execute(
-            "SELECT record_usage(7, 'sms', 'message', %s || 'direct', 1)", [payload]
-        )
+        owner.execute("SELECT record_usage(7, 'sms', 'message', %s || 'direct', 1)", [payload])
         owner.execute("SELECT grant_credit(7, 1, 'grant', %s)", [payload])
         owner.execute("SELECT reserve_call(7, %s, %s, 60)", [payload, payload])
         owner.execute(
@@ -227,7 +246,8 @@ def test_what_rows_hold_is_kept_as_it_is(owner: Connection) -> None:
         owner.execute("SELECT dismiss_unrated(%s, 'hostile')", [entry])
     owner.execute("SELECT generate_invoice(7, date_trunc('month', now())::date)")
     for query in (
-        "verify()", "get_invoices(7)", "list_credit_entries(7)", "get_statement(7, '2026-01-01', now()::date)",
+        "verify()", "get_invoices(7)", "list_credit_entries(7)",
+        "get_statement(7, '2026-01-01', now()::date)",
         "get_current_period_usage(7)", "simulate_plan(7, 'starter', '2026-01-01', now()::date)",
         "usage_health", "usage_disposition",
     ):  # fmt: skip

@@ -532,7 +532,7 @@ def test_the_first_price_of_a_card_beside_a_tenant_that_changes(
     statements = (price, joins) if first == "price" else (joins, price)
     one.execute(statements[0].encode())
     waits = pool.submit(other.execute, statements[1].encode())
-    # A tenant does not wait for the card of a plan: it will look there, whether there is a price or not.
+    # A tenant does not wait for its plan's card: it looks there, whether there is a price or not.
     if (card, first) != ("plan", "price"):
         wait_until_blocked(db, other, waits)
     one.commit()
