@@ -449,6 +449,10 @@ ACTS: dict[str, tuple[str, str | None, str, int | None]] = {
     "SELECT detach_month('2025-11-01'); SELECT drop_month('2025-11-01', jsonb_build_object("
     "'sha256', repeat('a', 64), 'file', 'f', 'detached_at', d.detached_at))"
     " FROM detached_months AS d": (*("insert", "drop_month", "archives", None),),
+    "SELECT grant_tenant_access('analyst_of_1', 1)": (
+        *("insert", "grant_tenant_access", "tenant_members", 1),
+    ),
+    "SELECT set_retention('alerts', '30 days')": ("update", "set_retention", "retention", None),
     "SELECT note_act('forget', 'usage_records', NULL, 1, '{\"rows\": 3}', 'request 17')": (
         *("forget", None, "usage_records", 1),
     ),
@@ -488,7 +492,7 @@ EXEMPT = {
     # of the housekeeping and of installation
     *("month_loads", "task_runs", "deployed_files", "yoyo_lock"),
     *("_yoyo_log", "_yoyo_migration", "_yoyo_version"),
-    *("audit_log", "seals", "seal_rounds"),
+    *("audit_log", "seals", "seal_rounds", "privacy_key", "forgotten_subjects"),
 }
 
 

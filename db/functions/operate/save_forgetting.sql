@@ -21,6 +21,10 @@ BEGIN
         salt = CASE WHEN p_at_table IS NOT NULL OR mode = 'pseudonymise' THEN salt END
     WHERE digest = p_digest;
     IF p_at_table IS NULL THEN
+        -- What was done, not to whom.
+        PERFORM billing.note_act('forget', 'usage_records', NULL, NULL, jsonb_build_object('mode', f.mode, 'changed', f.changed), p_reason)
+        FROM billing.forgotten_subjects AS f
+        WHERE f.digest = p_digest;
         PERFORM billing.drop_erased_subjects();
     END IF;
 END;

@@ -28,7 +28,8 @@ FROM (VALUES
     ('metered_tables', '', ''),
     ('detached_months', '', ''),
     ('archives', '', ''),
-    ('tenant_members', '', '')
+    ('tenant_members', '', ''),
+    ('retention', 'at_table,at_block,done_until', '')
 ) AS watched (table_name, left_out, hidden);
 
 COMMENT ON VIEW billing.watched_tables IS 'The tables of schema billing whose changes note_change enters in audit_log.';
