@@ -66,7 +66,8 @@ VALUES
         {"up_to": 10, "unit_price": 0.01}, {"up_to": null, "unit_price": 0.005}]}', '2020-01-01');
 
 CREATE TABLE public.archive (
-    id bigint, tenant_id bigint, call_sid text, direction text, to_number text, status text,
+    id bigint NOT NULL, tenant_id bigint, call_sid text, direction text, to_number text,
+    status text,
     initiated_at timestamptz, answered_at timestamptz, ended_at timestamptz,
     duration_seconds numeric, billable_seconds numeric
 ) PARTITION BY LIST (status);
