@@ -13,11 +13,12 @@ GRANT SELECT ON billing.usage_sums TO billing_writer, billing_reader, billing_an
 GRANT SELECT ON billing.usage_deltas TO billing_writer, billing_reader, billing_analyst, billing_admin;
 GRANT SELECT ON billing.price_sums_by_day TO billing_analyst, billing_admin;
 GRANT SELECT ON billing.usage_records TO billing_reader, billing_numbers, billing_admin;
--- Neither destination nor metadata.
+-- Neither destination nor metadata, nor the resource, which may be a number: usage_details has them masked.
 GRANT SELECT (
     id, tenant_id, source_id, rate_id, occurred_at, created_at, usage_date, revision, part, kind, source_table, channel,
-    resource_type, resource_id, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, xact
+    resource_type, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, xact
 ) ON billing.usage_records TO billing_analyst;
+GRANT SELECT ON billing.usage_details TO billing_analyst;
 GRANT SELECT ON billing.usage_disposition TO billing_reader, billing_analyst, billing_admin;
 GRANT SELECT ON billing.direct_usage TO billing_reader, billing_admin;
 -- Not its context.
@@ -47,8 +48,8 @@ GRANT SELECT ON billing.tenant_limits TO billing_reader, billing_analyst, billin
 GRANT SELECT ON billing.credit_expiries TO billing_admin;
 GRANT SELECT ON billing.included_grants TO billing_admin;
 GRANT SELECT ON billing.reservations TO billing_reader, billing_numbers, billing_admin;
--- Not its destination.
-GRANT SELECT (tenant_id, key, channel, resource_type, requested, granted, amount, rate_id, created_at, expires_at, outcome,
+-- Neither its destination nor its key.
+GRANT SELECT (tenant_id, channel, resource_type, requested, granted, amount, rate_id, created_at, expires_at, outcome,
     is_counted) ON billing.reservations TO billing_analyst;
 GRANT SELECT ON billing.alert_thresholds TO billing_reader, billing_analyst, billing_admin;
 GRANT SELECT ON billing.alerts TO billing_reader, billing_analyst, billing_admin;
@@ -91,6 +92,11 @@ GRANT SELECT ON billing.task_runs TO billing_admin;
 GRANT SELECT ON billing.detached_months TO billing_admin;
 GRANT SELECT ON billing.month_loads TO billing_admin;
 GRANT SELECT ON billing.archives TO billing_admin;
+GRANT SELECT ON billing.audit_log TO billing_admin;
+GRANT SELECT ON billing.watched_tables TO billing_admin;
+GRANT SELECT ON billing.seals TO billing_analyst, billing_admin;
+GRANT SELECT ON billing.personal_data TO billing_analyst, billing_admin;
+GRANT SELECT ON billing.retention TO billing_admin;
 
 
 -- Functions
@@ -138,6 +144,12 @@ GRANT EXECUTE ON FUNCTION
     billing.list_charge_lines, billing.explain_invoice_line, billing.list_line_records
 TO billing_reader, billing_admin;
 
+-- What usage_details masks with, and whether the chain of seals is the one that was kept elsewhere.
+GRANT EXECUTE ON FUNCTION
+    billing.sees_numbers, billing.mask_number, billing.mask_key, billing.mask_texts, billing.get_seal_head,
+    billing.verify_seal_head
+TO billing_analyst, billing_admin;
+
 -- Analysis over all tenants.
 GRANT EXECUTE ON FUNCTION
     billing.get_aging, billing.get_rerating, billing.list_rates, billing.export_deck, billing.diff_rates,
@@ -160,5 +172,5 @@ GRANT EXECUTE ON FUNCTION
     billing.refund_payment, billing.issue_credit_note, billing.mark_overdue, billing.hold_unsound_tenants,
     billing.propose_rerating, billing.apply_rerating, billing.backfill_usage, billing.reconcile,
     billing.retry_unrated, billing.dismiss_unrated, billing.maintain, billing.verify, billing.run_verify,
-    billing.list_trigger_gaps, billing.describe_detached
+    billing.list_trigger_gaps, billing.list_changed_tables, billing.describe_detached, billing.list_acts, billing.seal, billing.set_retention
 TO billing_admin;

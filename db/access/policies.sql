@@ -10,6 +10,7 @@ FROM (VALUES
     ('alert_targets'),
     ('alert_thresholds'),
     ('alerts'),
+    ('audit_log'),
     ('credit_accounts'),
     ('credit_entries'),
     ('credit_expiries'),

@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.set_retention(p_table_name text, p_keep interval)
 RETURNS void
 LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     IF p_keep < interval '1 day' OR NOT EXISTS (SELECT FROM billing.retention AS k WHERE k.table_name = p_table_name) THEN
