@@ -110,7 +110,7 @@ TO billing_writer, billing_reader, billing_analyst, billing_admin;
 
 -- Which tenants the role sees.
 GRANT EXECUTE ON FUNCTION
-    billing.visible_tenants, billing.visible_cards, billing.acting_role, billing.sees_every_tenant,
+    billing.visible_tenants, billing.visible_tenant_ids, billing.visible_card_ids, billing.acting_role, billing.sees_every_tenant,
     billing.read_tenants, billing.find_tenant, billing.require_tenant
 TO billing_writer, billing_reader, billing_analyst, billing_admin;
 
