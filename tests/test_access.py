@@ -285,7 +285,7 @@ def test_an_analyst_sees_all_tenants_and_no_numbers(platform: Connection, login:
         (7,),
         (8,),
     ]
-    assert len(rows(analyst, "SELECT FROM billing.usage_disposition")) == 10
+    assert len(rows(analyst, "SELECT FROM billing.usage_details")) == 10
     assert rows(analyst, "SELECT name FROM billing.tenant_settings ORDER BY 1") == [
         ("Acme",),
         ("Globex",),
@@ -294,7 +294,7 @@ def test_an_analyst_sees_all_tenants_and_no_numbers(platform: Connection, login:
     assert rows(
         analyst, "SELECT FROM billing.simulate_plan(7, 'starter', current_date, current_date)"
     )
-    for column in ("destination", "metadata", "*"):
+    for column in ("destination", "metadata", "resource_id", "*"):
         with pytest.raises(pg.InsufficientPrivilege):
             analyst.execute(f"SELECT {column} FROM billing.usage_records".encode())
     numbers = login("billing_analyst", "billing_numbers")

@@ -76,9 +76,9 @@ def a_request_sets_what_is_no_number(me: Session, target: Target) -> object:
 
 @attack(
     "api",
-    f"GRANT billing_analyst TO {login('api')}; ALTER ROLE {login('api')} INHERIT",
+    f"GRANT billing_admin TO {login('api')}; ALTER ROLE {login('api')} INHERIT",
     "42501",
-    f"REVOKE billing_analyst FROM {login('api')}",
+    f"REVOKE billing_admin FROM {login('api')}",
 )
 def a_request_resets_its_role(me: Session, target: Target) -> object:
     me.run("SET ROLE billing_tenant", f"SET billing.tenant_id = '{ACME}'")

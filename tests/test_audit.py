@@ -449,7 +449,7 @@ ACTS: dict[str, tuple[str, str | None, str, int | None]] = {
     "SELECT detach_month('2025-11-01'); SELECT drop_month('2025-11-01', jsonb_build_object("
     "'sha256', repeat('a', 64), 'file', 'f', 'detached_at', d.detached_at))"
     " FROM detached_months AS d": (*("insert", "drop_month", "archives", None),),
-    "SELECT grant_tenant_access('analyst_of_1', 1)": (
+    "SELECT grant_tenant_access(current_user::text, 1)": (
         *("insert", "grant_tenant_access", "tenant_members", 1),
     ),
     "SELECT set_retention('alerts', '30 days')": ("update", "set_retention", "retention", None),

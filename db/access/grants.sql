@@ -19,7 +19,7 @@ GRANT SELECT (
     resource_type, quantity, unit_cost, total_cost, currency, seconds, billed_quantity, xact
 ) ON billing.usage_records TO billing_analyst;
 GRANT SELECT ON billing.usage_details TO billing_analyst;
-GRANT SELECT ON billing.usage_disposition TO billing_reader, billing_analyst, billing_admin;
+GRANT SELECT ON billing.usage_disposition TO billing_reader, billing_admin;
 GRANT SELECT ON billing.direct_usage TO billing_reader, billing_admin;
 -- Not its context.
 GRANT SELECT (id, tenant_id, source_table, source_id, part, sqlstate, reason, first_seen_at, resolved_at) ON billing.unrated_usage TO billing_reader, billing_analyst;
@@ -116,7 +116,7 @@ TO billing_writer, billing_reader, billing_analyst, billing_admin;
 
 -- Which tenants the role sees.
 GRANT EXECUTE ON FUNCTION
-    billing.visible_tenants, billing.visible_cards, billing.acting_role, billing.sees_every_tenant,
+    billing.visible_tenants, billing.visible_tenant_ids, billing.visible_card_ids, billing.acting_role, billing.sees_every_tenant,
     billing.read_tenants, billing.find_tenant, billing.require_tenant
 TO billing_writer, billing_reader, billing_analyst, billing_admin;
 
@@ -134,14 +134,14 @@ GRANT EXECUTE ON FUNCTION
     billing.list_credit_entries, billing.list_credit_lots, billing.list_lapsed_credit, billing.list_unused_credit,
     billing.get_reserved, billing.open_usage, billing.has_period_terms, billing.end_of_day, billing.allowance,
     billing.read_headroom, billing.list_alerts, billing.get_invoices, billing.get_invoice, billing.get_invoice_lines,
-    billing.get_credit_note, billing.get_statement, billing.trace_record, billing.period_rate_of
+    billing.get_credit_note, billing.get_statement, billing.period_rate_of
 TO billing_reader, billing_analyst, billing_admin;
 
 -- Why it costs that, down to the numbers called.
 GRANT EXECUTE ON FUNCTION
     billing.explain_rating, billing.explain_quote, billing.explain_quote_call, billing.explain_quote_measured,
     billing.explain_usage, billing.explain_choice, billing.explain_charge, billing.explain_period,
-    billing.list_charge_lines, billing.explain_invoice_line, billing.list_line_records
+    billing.list_charge_lines, billing.explain_invoice_line, billing.list_line_records, billing.trace_record
 TO billing_reader, billing_admin;
 
 -- What usage_details masks with, and whether the chain of seals is the one that was kept elsewhere.

@@ -1,5 +1,5 @@
 -- Which rows. A table that carries tenants' data stands here, once: its owner sees all of it, billing_reader (and billing_tenant)
--- the rows of the tenants that visible_tenants() gives, writers, analysts and administrators all rows, each only where
+-- the rows of the tenants that visible_tenant_ids() gives, writers, analysts and administrators all rows, each only where
 -- grants.sql lets them into the table at all. What is not here and has a tenant_id fails a test.
 
 SELECT billing.show_to_tenants(format('billing.%I', t.name)::regclass)
@@ -44,7 +44,7 @@ FROM (VALUES
 -- Plans and prices: the default card, those of one's own tenants, and of the plans that they are or were on.
 SELECT billing.show_to_tenants(
     format('billing.%I', t.name)::regclass,
-    t.card || ' = ANY (ARRAY(SELECT billing.visible_cards()))'
+    t.card || ' = ANY ((SELECT billing.visible_card_ids())::bigint[])'
 )
 FROM (VALUES
     ('pricing_plans', '-id'),

@@ -18,6 +18,6 @@ BEGIN
     END LOOP;
 END;
 $$;
-DROP FUNCTION IF EXISTS billing.visible_cards();
+DROP FUNCTION IF EXISTS billing.visible_tenant_ids();
 DROP FUNCTION IF EXISTS billing.visible_tenants();
 DROP TABLE billing.tenant_members;

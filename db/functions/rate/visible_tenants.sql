@@ -1,31 +1,12 @@
--- rate: whose usage and money the current role may see, of those it may not see all of.
+-- rate: the tenants that the current role may see, as rows.
 CREATE OR REPLACE FUNCTION billing.visible_tenants()
 RETURNS SETOF bigint
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 PARALLEL SAFE
-ROWS 10
--- Every name has its schema: no search_path of a caller's puts another operator in place of one of these, and none has to be
--- set, which would cost more than the rest.
-AS $$
-DECLARE
-    v_setting text;
-BEGIN
-    -- What an API request says counts for the role that such a request becomes, and for no other.
-    IF current_user OPERATOR(pg_catalog.=) 'billing_tenant'::pg_catalog.name THEN
-        v_setting := pg_catalog.current_setting('billing.tenant_id', true);
-        IF v_setting OPERATOR(pg_catalog.~) '^[0-9]{1,18}$' THEN
-            RETURN NEXT v_setting::bigint;
-        END IF;
-        RETURN;
-    END IF;
-    RETURN QUERY
-    SELECT m.tenant_id
-    FROM billing.tenant_members AS m
-    WHERE m.member OPERATOR(pg_catalog.=) current_user;
+-- Resolved when it is made, whatever search_path a caller sets.
+BEGIN ATOMIC
+    SELECT unnest(billing.visible_tenant_ids());
 END;
-$$;
 
-COMMENT ON FUNCTION billing.visible_tenants IS
-'The tenants that tenant_members gives to the current role; for billing_tenant the one that the setting billing.tenant_id names:
-empty, missing or malformed, it names none. Policies ask it once a statement.';
+COMMENT ON FUNCTION billing.visible_tenants IS 'visible_tenant_ids() as rows, for queries.';
