@@ -19,9 +19,9 @@ def see_all(table: str) -> str:
 def visible_tenants(body: str, attributes: str = "") -> str:
     """The function that decides what is visible, with another body and nothing pinned."""
     return f"""
-        CREATE OR REPLACE FUNCTION billing.visible_tenants() RETURNS SETOF bigint
-        LANGUAGE sql STABLE {attributes} AS $$ {body} $$;
-        ALTER FUNCTION billing.visible_tenants() RESET ALL;
+        CREATE OR REPLACE FUNCTION billing.visible_tenant_ids() RETURNS bigint[]
+        LANGUAGE sql STABLE {attributes} AS $$ SELECT ARRAY({body}) $$;
+        ALTER FUNCTION billing.visible_tenant_ids() RESET ALL;
         GRANT SELECT ON billing.tenant_members TO PUBLIC;
         ALTER TABLE billing.tenant_members DISABLE ROW LEVEL SECURITY;
     """
@@ -188,8 +188,8 @@ def a_reader_changes_the_rules(me: Session, target: Target) -> object:
             "CREATE STATISTICS billing.mine ON tenant_id, total_amount FROM billing.invoices",
             "CREATE TABLE billing.mine ()",
             "CREATE TABLE reader.mine () INHERITS (billing.payments)",
-            "CREATE OR REPLACE FUNCTION billing.visible_tenants() RETURNS SETOF bigint"
-            " LANGUAGE sql AS 'SELECT 8'",
+            "CREATE OR REPLACE FUNCTION billing.visible_tenant_ids() RETURNS bigint[]"
+            " LANGUAGE sql AS 'SELECT ARRAY[8]'",
             "ALTER DATABASE CURRENT_DATABASE SET billing.tenant_id = '8'".replace(
                 "CURRENT_DATABASE", f'"{target.dbname}"'
             ),

@@ -21,7 +21,7 @@ DECLARE
     v_ids bigint[];
 BEGIN
     IF v_role = 'billing_tenant' THEN
-        -- As in visible_tenants, which goes by current_user: the owner, here.
+        -- As in visible_tenant_ids, which goes by current_user: the owner, here.
         IF current_setting('billing.tenant_id', true) ~ '^[0-9]{1,18}$' THEN
             v_ids := ARRAY[current_setting('billing.tenant_id', true)::bigint];
         END IF;
