@@ -601,18 +601,22 @@ def test_a_client_becomes_a_tenant_and_is_itself_again(platform: Connection, log
             assert rows(api, "SELECT current_setting('billing.tenant_id')") == [("",)]
 
 
-def test_the_page_on_access_runs(
-    platform: Connection, superuser: Connection, cluster: Cluster
-) -> None:
+def test_the_page_on_access_runs(platform: Connection, cluster: Cluster, database: str) -> None:
     page = (project() / "docs" / "access.md").read_text(encoding="utf-8")
     statements = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     assert len(statements) >= 3
     done = subprocess.run(
-        [cluster.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", superuser.info.dsn],
+        [
+            cluster.psql,
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            cluster.admin_conninfo(_name(database)),
+        ],
         input="\n".join(statements),
         capture_output=True,
         encoding="utf-8",
-        env={**os.environ, "PGPASSWORD": superuser.info.password},
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
