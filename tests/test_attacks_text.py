@@ -166,7 +166,9 @@ def meter_what_has_a_hostile_name(connection: Connection, payload: str) -> None:
     connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
     table = sql.SQL("{}.{}").format(name, name)
     connection.execute(
-        sql.SQL("CREATE TABLE {} (id bigint, tenant_id bigint, {} text)").format(table, column[1])
+        sql.SQL("CREATE TABLE {} (id bigint NOT NULL, tenant_id bigint, {} text)").format(
+            table, column[1]
+        )
     )
     connection.execute(
         sql.SQL(
@@ -205,8 +207,8 @@ def test_a_table_of_a_hostile_name_is_metered_like_any_other(
 def test_a_hostile_column_would_be_seen(owner: Connection) -> None:
     text = owner.execute("SELECT pg_get_functiondef('billing.compose_measure_call'::regproc)")
     (body,) = text.fetchone() or ("",)
-    assert "%I => r.%I%s" in body
-    owner.execute(body.replace("%I => r.%I%s", "%s => r.%s%s").encode())
+    assert "'%I => '" in body
+    owner.execute(body.replace("'%I => '", "'%s => '").replace("'r.%I::'", "'r.%s::'").encode())
     with pytest.raises(psycopg.Error):
         meter_what_has_a_hostile_name(owner, PAYLOADS[2])
 

@@ -49,7 +49,7 @@ BEGIN
                 THEN 'r.%I::timestamp AT TIME ZONE ''UTC'''
                 -- Nor does the session's way to read a date matter.
                 WHEN a.type = 'timestamp with time zone' AND d.typcategory = 'S' THEN 'billing.read_instant(r.%I::text)'
-                ELSE 'r.%I::' || a.type
+                ELSE 'r.%I::' || replace(a.type, '%', '%%')
             END AS conversion
         FROM arguments AS a
         LEFT JOIN pg_attribute AS c
