@@ -111,7 +111,9 @@ VALUES (51, 7, 'sms', 'sent', '2025-11-14', NULL, NULL), (52, 7, 'email', 'sent'
 ALTER TABLE calls ENABLE TRIGGER billing_meter_insert;
 ALTER TABLE messages ENABLE TRIGGER billing_meter_insert;
 SELECT is(record_call_usage(51), 1, 'record_call_usage writes what the triggers did not');
-SELECT is(record_call_usage(51), 0, 'once');
+INSERT INTO unrated_usage (source_table, source_id, sqlstate, reason) VALUES ('messages', 51, 'UB001', 'a message that waits');
+SELECT is(record_call_usage(51), 0, 'once, whatever a message of that id waits for');
+DELETE FROM unrated_usage;
 SELECT is(record_call_usage(54), 0, 'and nothing for a call that deserves nothing');
 SELECT is(record_call_usage(51, 7, 'CALL51', 6000), 0, 'the row decides, not what else is passed');
 SELECT throws_ok('SELECT record_call_usage(52)', 'UB002', NULL, 'it raises what a trigger would set aside: UB002');
