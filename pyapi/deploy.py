@@ -810,7 +810,7 @@ def _triggers(connection: Connection, operator: Literal["=", "<>"]) -> tuple[str
            AND p.pronamespace = 'billing'::regnamespace
            AND c.relnamespace {operator} 'billing'::regnamespace
          ORDER BY 1
-        """.encode()  # noqa: S608 - the operator is one of two
+        """.encode()
     ).fetchall()
     return tuple(name for (name,) in rows)
 
