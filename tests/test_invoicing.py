@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -92,6 +93,35 @@ def test_a_run_bills_what_came_since_a_draft(database: str, db: Connection) -> N
 def test_without_verifying_sums_are_still_compared(database: str) -> None:
     result = run(database, "-f", "json", "invoices", "run", "--period", "2025-11", "--skip-verify")
     assert outcomes(json.loads(result.stdout))[3] == ("refused", None)
+
+
+def test_records_that_came_from_another_server_are_billed_once(
+    database: str, db: Connection
+) -> None:
+    """In a dump they keep the numbers of transactions that this server has yet to give."""
+    db.execute(
+        """
+        SELECT billing.ensure_partition('2025-11-01');
+        ALTER TABLE billing.usage_records_2025_11 DISABLE TRIGGER USER;
+        UPDATE billing.usage_records SET xact = (pg_current_xact_id()::text::bigint + 3000)::text::xid8;
+        ALTER TABLE billing.usage_records_2025_11 ENABLE ALWAYS TRIGGER append_only_alone;
+        """
+    )
+    with pytest.raises(PeriodError, match="fails verification"), Client(database) as client:
+        client.finalize_invoice(client.generate_invoice(1, date(2025, 11, 1)))
+    assert "refused" in run(database, "invoices", "run", "--period", "2025-11").stdout
+    db.execute("CALL billing.catch_up_transactions()")
+    assert db.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    issued = json.loads(
+        run(database, "-f", "json", "invoices", "run", "--period", "2025-11").stdout
+    )
+    assert outcomes(issued)[1] == ("issued", "INV-2025-11-0001")
+    db.execute("SELECT billing.collect_adjustments('{1}')")
+    assert db.execute("SELECT count(*) FROM billing.adjustments").fetchone() == (0,)
+    found = db.execute("SELECT check_name FROM billing.verify()").fetchall()
+    assert {check for (check,) in found}.isdisjoint(
+        {"records are of transactions of this server", "an issued invoice bills its records"}
+    )
 
 
 def test_a_period_that_is_not_over_is_open(database: str, db: Connection) -> None:

@@ -495,6 +495,11 @@ BREAKS = {
     "prices are resolved": "UPDATE resolved_prices SET unit_price = 7",
     "the terms of a tenant are remembered": "UPDATE tenant_terms SET plan_id = 3",
     "what is written stays written": "ALTER TABLE payments DISABLE TRIGGER append_only",
+    "records are of transactions of this server": """
+        SELECT ensure_partition('2025-11-01');
+        ALTER TABLE usage_records_2025_11 DISABLE TRIGGER USER;
+        UPDATE usage_records SET xact = '4000000000' WHERE source_id = 1
+        """,
     "what is sealed is as it was": """
         SELECT ensure_partition('2025-11-01');
         SELECT seal();

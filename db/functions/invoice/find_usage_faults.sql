@@ -1,4 +1,4 @@
--- invoice: where the records of a period do not add up to its daily sums.
+-- invoice: where the records of a period do not add up to its daily sums, or cannot be told apart by when they were written.
 CREATE OR REPLACE FUNCTION billing.find_usage_faults(p_tenant_ids bigint[], p_from date[], p_to date[])
 RETURNS TABLE (tenant_id bigint, detail text)
 LANGUAGE sql
@@ -45,9 +45,24 @@ AS $$
                     AND r.resource_type = d.resource_type
             ))
     ) AS k
-    GROUP BY a.tenant_id, a.from_date, a.to_date;
+    GROUP BY a.tenant_id, a.from_date, a.to_date
+    UNION ALL
+    -- A cut would call them unseen, and they would be billed again.
+    SELECT
+        a.tenant_id,
+        format('%s records of %s to %s bear numbers of transactions that this server has yet to give', k.records, a.from_date, a.to_date)
+    FROM unnest(p_tenant_ids, p_from, p_to) AS a (tenant_id, from_date, to_date)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS records
+        FROM billing.usage_records AS r
+        WHERE r.tenant_id = a.tenant_id
+            AND r.usage_date BETWEEN a.from_date AND a.to_date
+            AND r.xact >= pg_snapshot_xmax(pg_current_snapshot())
+            AND r.xact IS DISTINCT FROM pg_current_xact_id_if_assigned()
+    ) AS k
+    WHERE k.records > 0;
 $$;
 
 COMMENT ON FUNCTION billing.find_usage_faults IS
-'For each of these periods whose records (as add_up_prices has just added them up) are not what its daily sums say: where.
+'For each of these periods whose records (as add_up_prices has just added them up) are not what its daily sums say, or come from another server, whose transactions had higher numbers (catch_up_transactions): where.
 verify() says more about it.';

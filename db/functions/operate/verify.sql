@@ -293,6 +293,17 @@ BEGIN
                 AND d.month + interval '1 month' > i.period_start
         );
 
+    RETURN QUERY
+    SELECT
+        'records are of transactions of this server', 'usage_records',
+        format('%s records from number %s on bear numbers of transactions up to %s, and this server is at %s',
+            count(*), min(r.id), max(r.xact), pg_snapshot_xmax(pg_current_snapshot()))
+    FROM billing.usage_records AS r
+    WHERE r.usage_date BETWEEN v_from AND v_to
+        AND r.xact >= pg_snapshot_xmax(pg_current_snapshot())
+        AND r.xact IS DISTINCT FROM pg_current_xact_id_if_assigned()
+    HAVING count(*) > 0;
+
     RETURN QUERY SELECT v.* FROM billing.verify_invoices(p_from, p_to) AS v;
     RETURN QUERY SELECT v.* FROM billing.verify_seals(p_from, p_to) AS v;
 
