@@ -5,7 +5,9 @@ LANGUAGE sql
 STABLE
 AS $$
     SELECT md5(concat_ws(
-        ' ', p.polcmd, p.polpermissive, p.polroles::regrole[], pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+        ' ', p.polcmd, p.polpermissive,
+        -- A dump names them in another order.
+        ARRAY(SELECT r::regrole::text FROM unnest(p.polroles) AS r ORDER BY 1), pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
     ))
     FROM pg_policy AS p
     WHERE p.oid = p_policy;
