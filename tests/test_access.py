@@ -23,6 +23,8 @@ from pyapi.embedded import project
 from pyapi.errors import DeployError, UnknownTenantError
 from tests.conftest import Cluster
 
+pytestmark = pytest.mark.outermost
+
 NAMES = (f"access_test_{os.getpid()}_{number}" for number in itertools.count(1))
 """Roles are the cluster's, and other tests may be at work in it."""
 

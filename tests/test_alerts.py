@@ -19,6 +19,8 @@ from psycopg import Connection
 from pyapi import BadArgumentError, Client
 from pyapi.alerts import SIGNATURE, Mailer, deliver, is_signed, sign
 
+pytestmark = pytest.mark.outermost
+
 SECRET = "a secret"
 
 

@@ -27,6 +27,8 @@ from pyapi.archive import archive_month, restore_month
 from pyapi.embedded import project
 from pyapi.errors import ArchiveError, BadArgumentError, PeriodError, UsageError
 
+pytestmark = pytest.mark.outermost
+
 OCTOBER = date(2025, 10, 1)
 TABLES = [
     "usage_records",

@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import psycopg
+import pytest
 from attack import ACME, GLOBEX, Session, Target, login, two_tenants
 from conftest import Cluster
+
+pytestmark = pytest.mark.outermost
 
 STATEMENTS = 500
 

@@ -13,6 +13,8 @@ from attack import two_tenants
 from conftest import Cluster
 from psycopg import Connection, sql
 
+pytestmark = pytest.mark.outermost
+
 CANARY = "nextval('public.canary')"
 PAYLOADS = (
     f"x'||{CANARY}||'",

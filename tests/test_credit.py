@@ -18,6 +18,8 @@ from campaigns.load import CounterExample
 from pyapi import Client
 from pyapi.errors import NoRateError, ReservationBusyError
 
+pytestmark = pytest.mark.outermost
+
 
 @pytest.fixture
 def client(database: str, db: Connection) -> Iterator[Client]:

@@ -21,6 +21,8 @@ from psycopg import Connection
 
 from campaigns.oracle import increments, rounded
 
+pytestmark = pytest.mark.outermost
+
 SEED = int(os.environ.get("IRISX_TEST_SEED", "20251122"))
 UTC = dt.timezone.utc
 TENANT = 7

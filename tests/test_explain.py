@@ -20,6 +20,8 @@ from test_real_cdrs import FIXTURES, real_deck
 
 from pyapi import Client, Explanation, UnknownSourceError, cli
 
+pytestmark = pytest.mark.outermost
+
 QUOTES = 3_000
 HISTORIES = 600
 PLACES = 10**10

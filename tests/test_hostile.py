@@ -24,6 +24,8 @@ from campaigns.bad_input import (
 )
 from campaigns.load import CounterExample
 
+pytestmark = pytest.mark.outermost
+
 DEEP = "[" * 1000 + "]" * 1000
 LARGE: dict[str, dict[str, list[Any]]] = {
     "calls": {"metadata": [Jsonb({"blob": "x" * 5_000_000})], "to_number": ["9" * 500_000]},

@@ -13,6 +13,8 @@ from psycopg import Connection
 
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.outermost
+
 CASES = json.loads((project() / "tests" / "data" / "invoice_cases.json").read_text())["cases"]
 WHOLE = 31 * 30 * 29 * 28  # A fee of which every share by days is a whole number.
 

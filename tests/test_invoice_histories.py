@@ -7,6 +7,8 @@ from psycopg import Connection
 
 from campaigns import invoices
 
+pytestmark = pytest.mark.outermost
+
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_invoice_is_the_oracle_s(db: Connection, thorough: bool, seed: int) -> None:

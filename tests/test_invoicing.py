@@ -15,6 +15,8 @@ from psycopg import Connection
 from pyapi import Client, cli
 from pyapi.errors import InsufficientCreditError, InvoiceStateError, PeriodError
 
+pytestmark = pytest.mark.outermost
+
 
 def run(database: str, *arguments: object) -> Result:
     return CliRunner().invoke(cli.main, ["-d", database, *map(str, arguments)])
@@ -103,7 +105,8 @@ def test_records_that_came_from_another_server_are_billed_once(
         """
         SELECT billing.ensure_partition('2025-11-01');
         ALTER TABLE billing.usage_records_2025_11 DISABLE TRIGGER USER;
-        UPDATE billing.usage_records SET xact = (pg_current_xact_id()::text::bigint + 3000)::text::xid8;
+        UPDATE billing.usage_records
+        SET xact = (pg_current_xact_id()::text::bigint + 3000)::text::xid8;
         ALTER TABLE billing.usage_records_2025_11 ENABLE ALWAYS TRIGGER append_only_alone;
         """
     )

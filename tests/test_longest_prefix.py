@@ -15,6 +15,8 @@ from psycopg import Connection
 
 from campaigns import oracle
 
+pytestmark = pytest.mark.outermost
+
 PROBES = 2_000
 TENANTS = {
     7: oracle.Terms(2),

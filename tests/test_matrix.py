@@ -18,6 +18,8 @@ from conftest import Cluster
 from pyapi.deploy import migrate
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.outermost
+
 EXPECTED = project() / "tests" / "data" / "privileges.txt"
 ROLES = (
     "billing_writer",

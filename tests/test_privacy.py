@@ -18,6 +18,8 @@ from pyapi import Client, cli
 from pyapi.archive import archive_month, restore_month
 from pyapi.errors import BadArgumentError
 
+pytestmark = pytest.mark.outermost
+
 NUMBER = "442071234567"
 SUBJECTS = ["+442071234567", "44 20 7123 4568", "bob@example.org", "+1 (415) 555-2671"]
 WRITTEN = ["+{0}", "{0}", "00{0}", "+44 20 7123 {1}", "({0})"]

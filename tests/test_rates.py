@@ -18,6 +18,8 @@ from pyapi.errors import BadTermsError, OverlappingRateError
 from pyapi.rates import DeckError, instant, read_lines
 from pyapi.text import guard, unguard
 
+pytestmark = pytest.mark.outermost
+
 START = "2025-01-01"
 MANY = 40_000
 

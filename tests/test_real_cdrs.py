@@ -22,6 +22,8 @@ from psycopg import Connection
 from campaigns import oracle
 from pyapi.embedded import installed, project
 
+pytestmark = pytest.mark.outermost
+
 FIXTURES = project().parent / "shared" / "fixtures"
 ZONES = [
     "UTC",

@@ -17,6 +17,8 @@ from campaigns.oracle import Prices, Terms, Usage, read_rates, rounded
 from pyapi import Client
 from pyapi.cli import main
 
+pytestmark = pytest.mark.outermost
+
 FROM, TO = "2026-03-01", "2026-04-30"
 LINE = (
     "kind, channel, resource_type, description, trim_scale(quantity), trim_scale(unit_price),"

@@ -24,6 +24,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from psycopg import Connection
 
+pytestmark = pytest.mark.outermost
+
 UTC = dt.timezone.utc
 SECOND = (
     1_000_000  # Instants and times of day are whole microseconds, since 1970 and since midnight.
