@@ -110,8 +110,8 @@ def load(stage: Stage) -> None:
 
 
 SPREAD = """
-    SELECT n, %(begin)s::timestamptz + n * ((%(end)s::timestamptz - %(begin)s::timestamptz)
-            / (%(rows)s + 1)) AS at,
+    SELECT n, %(begin)s::timestamptz + n * ((%(end)s::timestamptz - interval '1 minute'
+            - %(begin)s::timestamptz) / (%(rows)s + 1)) AS at,
         CASE WHEN n %% %(every)s = 0 THEN 2 WHEN n %% 5 = 1 THEN 1
             ELSE 3 + abs(hashint8(n)) %% 998 END AS tenant_id
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n

@@ -232,6 +232,7 @@ def test_installing_adds_what_is_documented_and_alters_nothing(untouched: str) -
             ("constraint", "tenants", "tenants_timezone_is_known"),
             ("trigger", "tenants", "billing_tenant_changed"),
             ("trigger", "tenants", "billing_tenant_inserted"),
+            ("trigger", "tenants", "billing_tenant_noted"),
             ("trigger", "calls", "billing_meter_insert"),
             ("trigger", "calls", "billing_meter_update"),
         }
