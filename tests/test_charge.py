@@ -29,6 +29,8 @@ from psycopg import Connection
 
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.outermost
+
 FIXTURES = project().parent / "shared" / "fixtures" / "rating"
 PUBLISHED = json.loads((project() / "tests" / "data" / "rating_cases.json").read_text())
 SEED = int(os.environ.get("IRISX_TEST_SEED", 62))

@@ -17,6 +17,8 @@ import psycopg
 import pytest
 from psycopg import Connection, IsolationLevel
 
+pytestmark = pytest.mark.outermost
+
 OLD_SNAPSHOT = [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
 CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 

@@ -17,6 +17,8 @@ from pyapi import Client, cli, demo, demo_platform
 from pyapi.client import Invoice
 from pyapi.errors import UsageError
 
+pytestmark = pytest.mark.outermost
+
 UPDATES = 11_393
 Key = tuple[int, dt.date, str, str]
 

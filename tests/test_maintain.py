@@ -20,6 +20,8 @@ from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, cli, operations
 
+pytestmark = pytest.mark.outermost
+
 DONE = {
     "records sealed",
     "deltas merged",

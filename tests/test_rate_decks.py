@@ -24,6 +24,8 @@ from psycopg import Connection
 from campaigns import oracle
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.outermost
+
 PUBLIC = project().parent / "shared" / "fixtures" / "rate_decks"
 SMALL = Path(__file__).parent / "data" / "small_deck.csv"
 CALLS = 100_000
