@@ -18,15 +18,29 @@ from psycopg.conninfo import conninfo_to_dict
 
 CACHE = debian.CACHE / "plpgsql_check"
 QUOTED = "its names come from qualify_source and compose_measure_call, which quote them"
+SERIES = "the query is compose_seal_query's, of the names of our own tables"
+LISTED = "tables and columns are those of a list of our own, quoted"
 ACCEPTED = {
     # function: the message's beginning, and why it may stand
     "attach_trigger": ("text type variable", "the definition is put together by meter_table"),
+    "attach_policy": (
+        "text type variable",
+        "roles are quoted, the condition is policies.sql's own",
+    ),
     "compare_rows": ("text type variable", QUOTED),
     "day_ids": ("", f"{QUOTED}; its columns are those of the statement"),
-    "distribute": ("text type variable", "the statements are plan_distribution's, of the catalog"),
+    "digest_seals": ("", f"{SERIES}; its columns are those of the statement"),
+    "draw_seal": ("", f"{SERIES}; a row of three is a cut"),
+    "expire_data": ("text type variable", LISTED),
     "explain_choice": ("unmodified OUT", "no step of it has an amount; its rows join others"),
     "find_recorded_row": ("text type variable", QUOTED),
+    "forget_again": ("", "what it runs is a month's, read in a loop that this sees no row of"),
+    "forget_in_source": ("text type variable", QUOTED),
+    "forget_in_table": ("", f"{LISTED}; a list begins as its text"),
+    "forget_subject": ("target type", "a figure that a statement gives as text"),
     "index_month_table": ("text type variable", "the definitions are the catalog's own"),
+    "is_readable": ("text type variable", QUOTED),
+    "keys_in_use": ("target type", "a list begins as its text"),
     "load_rows": ("text type variable", QUOTED),
     "record_new_rows": ("text type variable", QUOTED),
     "schedule_maintain": ('schema "cron"', "it is there with pg_cron only"),

@@ -55,7 +55,7 @@ SELECT generate_invoice(tenant_id, (date_trunc('month', now()) - interval '1 mon
 -- A price that should have been another: proposed, not applied.
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, description)
 SELECT tenant_id, 'sms', 'message', '', amount / 50, '2020-01-01', name FROM told;
-SELECT propose_rerating(current_date - 60, current_date, tenant_id) FROM told;
+SELECT propose_rerating(current_date - 60, current_date + 1, tenant_id) FROM told;
 SELECT maintain();
 
 -- Last, for it is not merged into the sums yet, and an invoice would wait for it.
