@@ -148,6 +148,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Be interrupted, not ended, by what ends a process: so that the servers are stopped."""
     config.addinivalue_line("markers", "outermost: on the newest and the oldest server only")
+    config.addinivalue_line("markers", "newest: on the newest server only")
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -157,11 +158,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Whatever uses a database runs on each server in turn, what is long on the outermost two."""
+    """Whatever uses a database runs on each server in turn; what is long, on one or two of them."""
     if "cluster" in metafunc.fixturenames:
         versions = ["external"] if EXTERNAL else _majors(metafunc.config)
         if metafunc.definition.get_closest_marker("outermost"):
             versions = [v for v in versions if v in (max(versions), min(versions))]
+        if metafunc.definition.get_closest_marker("newest"):
+            versions = versions[:1] if EXTERNAL else [max(versions)]
         names = [f"pg{version}" for version in versions]
         metafunc.parametrize("cluster", versions, ids=names, indirect=True, scope="session")
 

@@ -19,7 +19,7 @@ from psycopg import Connection
 from pyapi import BadArgumentError, Client
 from pyapi.alerts import SIGNATURE, Mailer, deliver, is_signed, sign
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 SECRET = "a secret"
 

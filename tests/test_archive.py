@@ -27,7 +27,7 @@ from pyapi.archive import archive_month, restore_month
 from pyapi.embedded import project
 from pyapi.errors import ArchiveError, BadArgumentError, PeriodError, UsageError
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 OCTOBER = date(2025, 10, 1)
 TABLES = [

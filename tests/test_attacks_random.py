@@ -11,7 +11,7 @@ import pytest
 from attack import ACME, GLOBEX, Session, Target, login, two_tenants
 from conftest import Cluster
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 STATEMENTS = 500
 

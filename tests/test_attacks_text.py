@@ -13,7 +13,7 @@ from attack import two_tenants
 from conftest import Cluster
 from psycopg import Connection, sql
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 CANARY = "nextval('public.canary')"
 PAYLOADS = (

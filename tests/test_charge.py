@@ -29,7 +29,7 @@ from psycopg import Connection
 
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 FIXTURES = project().parent / "shared" / "fixtures" / "rating"
 PUBLISHED = json.loads((project() / "tests" / "data" / "rating_cases.json").read_text())

@@ -18,7 +18,7 @@ from campaigns.load import CounterExample
 from pyapi import Client
 from pyapi.errors import NoRateError, ReservationBusyError
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 
 @pytest.fixture

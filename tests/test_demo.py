@@ -17,7 +17,7 @@ from pyapi import Client, cli, demo, demo_platform
 from pyapi.client import Invoice
 from pyapi.errors import UsageError
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 UPDATES = 11_393
 Key = tuple[int, dt.date, str, str]

@@ -21,7 +21,7 @@ from psycopg import Connection
 
 from campaigns.oracle import increments, rounded
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 SEED = int(os.environ.get("IRISX_TEST_SEED", "20251122"))
 UTC = dt.timezone.utc

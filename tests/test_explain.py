@@ -20,7 +20,7 @@ from test_real_cdrs import FIXTURES, real_deck
 
 from pyapi import Client, Explanation, UnknownSourceError, cli
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 QUOTES = 3_000
 HISTORIES = 600

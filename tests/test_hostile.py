@@ -24,7 +24,7 @@ from campaigns.bad_input import (
 )
 from campaigns.load import CounterExample
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 DEEP = "[" * 1000 + "]" * 1000
 LARGE: dict[str, dict[str, list[Any]]] = {

@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 CASES = json.loads((project() / "tests" / "data" / "invoice_cases.json").read_text())["cases"]
 WHOLE = 31 * 30 * 29 * 28  # A fee of which every share by days is a whole number.

@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from campaigns import invoices
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 
 @pytest.mark.parametrize("seed", range(6))

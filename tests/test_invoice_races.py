@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import Connection, IsolationLevel
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 NOVEMBER, DECEMBER = "2025-11-01", "2025-12-01"
 RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from campaigns import oracle
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 PROBES = 2_000
 TENANTS = {

@@ -16,7 +16,7 @@ from pyapi import Client, cli
 from pyapi.archive import archive_month, restore_month
 from pyapi.errors import BadArgumentError
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 NUMBER = "442071234567"
 SUBJECTS = ["+442071234567", "44 20 7123 4568", "bob@example.org", "+1 (415) 555-2671"]

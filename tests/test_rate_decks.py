@@ -24,7 +24,7 @@ from psycopg import Connection
 from campaigns import oracle
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 PUBLIC = project().parent / "shared" / "fixtures" / "rate_decks"
 SMALL = Path(__file__).parent / "data" / "small_deck.csv"

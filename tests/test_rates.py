@@ -18,7 +18,7 @@ from pyapi.errors import BadTermsError, OverlappingRateError
 from pyapi.rates import DeckError, instant, read_lines
 from pyapi.text import guard, unguard
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 START = "2025-01-01"
 MANY = 40_000

@@ -22,7 +22,7 @@ from psycopg import Connection
 from campaigns import oracle
 from pyapi.embedded import installed, project
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 FIXTURES = project().parent / "shared" / "fixtures"
 ZONES = [

@@ -17,7 +17,7 @@ from campaigns.oracle import Prices, Terms, Usage, read_rates, rounded
 from pyapi import Client
 from pyapi.cli import main
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 FROM, TO = "2026-03-01", "2026-04-30"
 LINE = (

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from psycopg import Connection
 
-pytestmark = pytest.mark.outermost
+pytestmark = pytest.mark.newest
 
 UTC = dt.timezone.utc
 SECOND = (
