@@ -50,7 +50,7 @@ def revoke(member: str, tenant_id: int | None, is_all: bool) -> None:
         raise click.UsageError("name a tenant, or --all")
     with cli._client() as client:
         count = client.revoke_tenant_access(member, tenant_id)
-    cli._say(f"{member} sees {count} tenants less")
+    cli._say(f"{member} no longer sees {count} tenant(s)")
 
 
 @access.command("list")

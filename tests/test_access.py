@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
@@ -13,15 +14,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from conftest import Cluster
 from psycopg import Connection, sql
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pyapi import Client
+from pyapi import Client, cli
 from pyapi.deploy import find_roles, migrate, sql_folder, uninstall
 from pyapi.embedded import project
 from pyapi.errors import DeployError, UnknownTenantError
-from tests.conftest import Cluster
 
 pytestmark = pytest.mark.outermost
 
@@ -92,7 +94,7 @@ REPORTS = (
     "SELECT * FROM billing.get_statement({}, current_date - 7, current_date + 1)",
     "SELECT * FROM billing.quote({}, 'sms', 'message', 2)",
     "SELECT * FROM billing.quote_call({}, '+442071838750', 61)",
-    "SELECT * FROM billing.explain_quote({}, 'sms', 'message', 2)",
+    "SELECT * FROM billing.explain_quote({}, 'sms', 'message', 2, NULL, date_trunc('day', now()))",
     "SELECT * FROM billing.list_credit_entries({})",
     "SELECT * FROM billing.list_credit_lots({})",
     "SELECT * FROM billing.list_alerts({})",
@@ -243,6 +245,30 @@ def test_access_is_given_and_taken_by_an_administrator(platform: Connection, log
         admin.execute("INSERT INTO billing.tenant_members VALUES ('a', 7, 'b')")
 
 
+def test_access_is_given_shown_and_taken_on_the_command_line(
+    platform: Connection, login: Login, database: str
+) -> None:
+    reader = login("billing_reader")
+    member = str(reader.info.user)
+
+    def run(*arguments: object) -> str:
+        done = CliRunner().invoke(cli.main, ["-d", database, "access", *map(str, arguments)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert run("grant", member, 7) == f"{member} sees tenant 7\n"
+    assert run("grant", member, 7) == f"{member} sees tenant 7, as before\n"
+    assert rows(reader, "SELECT DISTINCT tenant_id FROM billing.usage_records") == [(7,)]
+    (shown,) = json.loads(run("list", "-f", "json"))
+    assert (shown["member"], shown["tenant_id"], shown["is_reader"]) == (member, 7, True)
+    assert run("revoke", member, "--all") == f"{member} no longer sees 1 tenant(s)\n"
+    assert rows(reader, "SELECT FROM billing.usage_records") == []
+    assert json.loads(run("roles", "-f", "json"))["roles"]["billing_reader"] == "there"
+    unclear = CliRunner().invoke(cli.main, ["-d", database, "access", "revoke", member])
+    assert unclear.exit_code == 2
+    assert "name a tenant, or --all" in unclear.output
+
+
 def test_a_writer_records_and_reserves_and_reads_no_records(
     platform: Connection, login: Login
 ) -> None:
@@ -386,6 +412,13 @@ def test_a_trigger_function_of_ours_refuses_another_table(
     assert rows(platform, "SELECT FROM unrated_usage") == []
 
 
+def test_tenants_may_be_renamed_and_updated(platform: Connection) -> None:
+    platform.execute("ALTER TABLE tenants RENAME TO customers")
+    platform.execute("UPDATE customers SET plan_id = 2 WHERE id = 7")
+    assert rows(platform, "SELECT plan_id FROM customers WHERE id = 7") == [(2,)]
+    assert rows(platform, "SELECT key FROM audit_log WHERE object = 'public.tenants'") == [("7",)]
+
+
 def test_a_metered_table_that_is_renamed_goes_on_being_billed(platform: Connection) -> None:
     platform.execute("ALTER TABLE calls RENAME TO phone_calls")
     platform.execute("UPDATE phone_calls SET duration_seconds = 600 WHERE id = 1")
@@ -438,11 +471,14 @@ def rights_of(connection: Connection) -> list[tuple[Any, ...]]:
     return rows(
         connection,
         """
-        SELECT oid::regclass::text, relacl::text, relrowsecurity
+        SELECT oid::regclass::text,
+               COALESCE(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char",
+                                           relowner))::text,
+               relrowsecurity
           FROM pg_class
          WHERE relnamespace = 'billing'::regnamespace AND relname <> 'mine'
          UNION ALL
-        SELECT oid::regprocedure::text, proacl::text, prosecdef
+        SELECT oid::regprocedure::text, COALESCE(proacl, acldefault('f', proowner))::text, prosecdef
           FROM pg_proc
          WHERE pronamespace = 'billing'::regnamespace AND proname <> 'open'
          UNION ALL

@@ -335,6 +335,34 @@ def test_maintain_seals_what_is_new_and_reads_nothing_else(story: Connection) ->
     assert figure(story, "SELECT count(*) FROM seals") > sealed
 
 
+@pytest.mark.newest
+def test_a_large_month_is_read_once_a_day_and_more_of_it_sealed(story: Connection) -> None:
+    figure(story, "SELECT seal()")
+    # Large by its pages, three records in each.
+    story.execute("ALTER TABLE usage_records_2025_11 SET (fillfactor = 10)")
+    calls = """
+        INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)
+        SELECT n, 1, 'completed', '2025-11-14 12:00:00+00', 60 FROM generate_series(%s, %s) AS n
+        """
+    story.execute(calls, [101, 55_100])
+    assert figure(story, "SELECT pg_relation_size('usage_records_2025_11')") > 100_000_000
+    later = "UPDATE seal_rounds SET looked_at = looked_at - %s::interval"
+    a_round = "SELECT seal(1000, interval '1 hour')"
+    story.execute(later, ["2 hours"])
+    assert figure(story, a_round) == 0
+    story.execute(later, ["1 day"])
+    assert figure(story, a_round) == 55_000
+
+    story.execute(calls, [55_101, 55_107])
+    story.execute(later, ["2 hours"])
+    assert figure(story, a_round) == 0
+    story.execute(later, ["1 day"])
+    assert figure(story, a_round) == 7
+    story.execute(later, ["2 days"])
+    assert figure(story, a_round) == 0
+    assert rows(story, "SELECT * FROM verify_seals()") == []
+
+
 def test_seals_outlive_dump_and_restore(
     story: Connection, database: str, cluster: Cluster, empty_database: str
 ) -> None:

@@ -54,9 +54,8 @@ GRANT SELECT (tenant_id, channel, resource_type, requested, granted, amount, rat
 GRANT SELECT ON billing.alert_thresholds TO billing_reader, billing_analyst, billing_admin;
 GRANT SELECT ON billing.alerts TO billing_reader, billing_analyst, billing_admin;
 GRANT SELECT ON billing.alert_deliveries TO billing_reader, billing_analyst, billing_admin;
--- Not the secret that signs.
-GRANT SELECT (id, tenant_id, kind, address, is_active) ON billing.alert_targets TO billing_reader;
-GRANT SELECT ON billing.alert_targets TO billing_admin;
+-- Not the secret that signs: set_alert_target sets it, claim_deliveries hands it to who delivers.
+GRANT SELECT (id, tenant_id, kind, address, is_active) ON billing.alert_targets TO billing_reader, billing_admin;
 GRANT SELECT ON billing.alert_checks TO billing_admin;
 
 -- Tables and views: invoices
@@ -116,7 +115,7 @@ TO billing_writer, billing_reader, billing_analyst, billing_admin;
 
 -- Which tenants the role sees.
 GRANT EXECUTE ON FUNCTION
-    billing.visible_tenants, billing.visible_tenant_ids, billing.visible_card_ids, billing.acting_role, billing.sees_every_tenant,
+    billing.visible_tenant_ids, billing.visible_card_ids, billing.acting_role, billing.sees_every_tenant,
     billing.read_tenants, billing.find_tenant, billing.require_tenant
 TO billing_writer, billing_reader, billing_analyst, billing_admin;
 

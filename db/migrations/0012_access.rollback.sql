@@ -19,5 +19,4 @@ BEGIN
 END;
 $$;
 DROP FUNCTION IF EXISTS billing.visible_tenant_ids();
-DROP FUNCTION IF EXISTS billing.visible_tenants();
 DROP TABLE billing.tenant_members;

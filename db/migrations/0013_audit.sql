@@ -87,4 +87,4 @@ CREATE TABLE billing.seal_rounds (
 COMMENT ON TABLE billing.seal_rounds IS 'When seal() last read what: so that maintain() does not read a month that has nothing new. Nothing rests on it.';
 COMMENT ON COLUMN billing.seal_rounds.series IS 'As seals.series.';
 COMMENT ON COLUMN billing.seal_rounds.looked_at IS 'When all that was new was last sealed.';
-COMMENT ON COLUMN billing.seal_rounds.inserted IS 'How many inserts PostgreSQL had counted for the table by then.';
+COMMENT ON COLUMN billing.seal_rounds.inserted IS 'How many inserts PostgreSQL had counted for the table by then. -1: there is more to seal, even if nothing is inserted.';

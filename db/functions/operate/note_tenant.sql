@@ -12,12 +12,7 @@ DECLARE
     v_new jsonb := jsonb_build_object('plan_id', NEW.plan_id, 'timezone', NEW.timezone, 'currency', NEW.currency,
         'billing_cycle_day', NEW.billing_cycle_day);
 BEGIN
-    IF TG_RELID <> 'public.tenants'::regclass THEN
-        RAISE EXCEPTION 'not the table of tenants'
-            USING ERRCODE = 'UB012',
-                DETAIL = 'billing.note_tenant is the trigger of public.tenants.',
-                HINT = 'Drop this trigger.';
-    END IF;
+    PERFORM billing.require_own_table(TG_RELID, 'public.tenants');
     GET DIAGNOSTICS v_context = PG_CONTEXT;
     INSERT INTO billing.audit_log (action, via, object, key, tenant_id, old_values, new_values, reason)
     SELECT 'update', billing.find_caller(v_context), 'public.tenants', NEW.id, NEW.id,
