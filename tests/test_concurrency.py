@@ -200,6 +200,26 @@ def test_a_row_set_aside_can_be_changed_in_any_snapshot(
 
 
 @pytest.mark.parametrize("isolation", OLD_SNAPSHOT)
+def test_a_row_set_aside_and_retried_since_is_set_aside_again(
+    db: Connection, connect: Callable[..., Connection], isolation: IsolationLevel
+) -> None:
+    """Its entry was changed after the snapshot, which is no failure of the application's."""
+    add_call(db, status="completed")
+    db.execute("UPDATE calls SET duration_seconds = -1")
+    old = connect(isolation)
+    old.execute("SELECT FROM calls")
+    db.execute("SELECT * FROM billing.retry_unrated()")
+    old.execute("UPDATE calls SET duration_seconds = -2")
+    old.commit()
+    entries = "SELECT count(*), count(resolved_at) FROM billing.unrated_usage"
+    assert db.execute(entries).fetchone() == (2, 0)
+    db.execute("UPDATE calls SET duration_seconds = 90")
+    assert db.execute(entries).fetchone() == (2, 2)
+    assert net_seconds(db) == (1, 90)
+    assert_sound(db)
+
+
+@pytest.mark.parametrize("isolation", OLD_SNAPSHOT)
 def test_an_old_snapshot_that_completes_a_call_recorded_by_hand_since(
     db: Connection, connect: Callable[..., Connection], isolation: IsolationLevel
 ) -> None:
