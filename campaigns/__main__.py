@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TextIO
 
 import click
 import psycopg
@@ -35,6 +36,7 @@ from pyapi.deploy import migrate
 from pyapi.embedded import Server, ServerError, installed
 
 console = Console(width=None if sys.stdout.isatty() else 110)
+SURVIVED = "survived: "
 
 
 @click.group()
@@ -322,6 +324,7 @@ def run_input(pg: int | None, values: int, minutes: float | None, seed: int | No
 @click.option("--pg", type=int, help="PostgreSQL major; by default the newest found.")
 @click.option("--list", "is_listed", is_flag=True, help="Only list the mutants.")
 @click.option("--only", help="Only mutants whose name has this in it.")
+@click.option("--again", type=click.File(), help="Only those that this output says survived.")
 @click.option("--sample", type=int, help="Only so many, drawn by lot.")
 @click.option("--seed", default=1, show_default=True, help="For the lot.")
 @click.option("--minutes", type=float, help="Stop after so long, whatever is left.")
@@ -331,6 +334,7 @@ def run_mutation(
     pg: int | None,
     is_listed: bool,
     only: str | None,
+    again: TextIO | None,
     sample: int | None,
     seed: int,
     minutes: float | None,
@@ -356,6 +360,9 @@ def run_mutation(
         known = mutation.equivalents()
         strangers = known.keys() - {mutant.name for mutant in bench.list_mutants()}
         chosen = [mutant for mutant in mutants if mutant.name not in known]
+        if again is not None:
+            survived = {line.removeprefix(SURVIVED).rstrip("\n") for line in again}
+            chosen = [mutant for mutant in chosen if mutant.name in survived]
         if sample is not None and sample < len(chosen):
             chosen = random.Random(seed).sample(chosen, sample)
         if is_listed:
@@ -369,7 +376,7 @@ def run_mutation(
         def on_verdict(verdict: mutation.Verdict) -> None:
             progress.advance(bar)
             if verdict.by is None:
-                click.echo(f"survived: {verdict.mutant.name}\n{verdict.mutant.difference}\n")
+                click.echo(f"{SURVIVED}{verdict.mutant.name}\n{verdict.mutant.difference}\n")
 
         verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over, is_quick=is_quick)
     # What PostgreSQL does not load is no test's merit.
