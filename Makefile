@@ -47,7 +47,7 @@ audit: install ## ask for known vulnerabilities of what the lock file pins (exit
 demo: install ## see calls billed, summed and invoiced, on a PostgreSQL of its own
 	@$(BIN)/irisx-usage demo
 
-test: install ## run every test on every PostgreSQL found (PYTEST_ADDOPTS=--pg=18 for one)
+test: install ## run every test, on the newest and the oldest PostgreSQL found or as marked (PYTEST_ADDOPTS=--pg=18 for one)
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 test-money: install ## price ten million random cases like an oracle in fractions (IRISX_TEST_MONEY=1000000 for fewer)

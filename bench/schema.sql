@@ -158,7 +158,7 @@ FROM generate_series(1001, 2000) AS id;
 INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, prefix, unit_price, effective_from)
 SELECT 5, 'voice', 'minute', prefix, 0.01 + n * 0.000001, '1970-01-01 00:00:00+00'
 FROM (
-    SELECT n, '2' || n FROM generate_series(100000, 134999) AS n
+    SELECT n, '2' || n FROM generate_series(100000, 99999 + current_setting('bench.deck')::int) AS n
     UNION ALL
     SELECT n, '1415555' || lpad(n::text, 3, '0') FROM generate_series(0, 999) AS n
 ) AS deck (n, prefix);

@@ -64,6 +64,8 @@ class Scale:
     alone_blocks: int
     large_tenant: int
     prefixes: int
+    deck: int = 35_000
+    """Prefixes of the deck that no call meets, besides the thousand that calls do."""
 
 
 QUICK = Scale(
@@ -92,6 +94,7 @@ class Stage:
         self._beside: dict[str, Stage] = {}
         migrate(self.conninfo)
         self.owner = psycopg.connect(self.conninfo, autocommit=True, application_name="stage")
+        self.owner.execute(f"SET bench.deck = {scale.deck}".encode())
         self.owner.execute(Path(__file__).with_name("schema.sql").read_bytes())
         self.owner.execute("VACUUM ANALYZE")
         # Only a superuser whose session fires no triggers can empty what is append-only.

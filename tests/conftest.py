@@ -1,5 +1,7 @@
-"""Databases to test in, on every PostgreSQL found here: `--pg 18` or IRISX_TEST_PG=18,15 restrict.
+"""Databases to test in, on the newest and the oldest PostgreSQL found here.
 
+Marked `every`, a test runs on each one found (what is installed, upgraded or shown to users, and
+what reads the catalog); marked `newest`, on that alone. `--pg 18` or IRISX_TEST_PG=18,15 restrict.
 Servers start when a test first asks for one. A database is migrated once per server; every test
 gets a clone of it, of its own, and drops it. IRISX_TEST_DATABASE_URL names a server to use instead:
 a plain role with CREATEDB is enough.
@@ -147,7 +149,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Be interrupted, not ended, by what ends a process: so that the servers are stopped."""
-    config.addinivalue_line("markers", "outermost: on the newest and the oldest server only")
+    config.addinivalue_line("markers", "every: on each server found, not on two")
     config.addinivalue_line("markers", "newest: on the newest server only")
 
     def interrupt(*_: object) -> None:
@@ -158,13 +160,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Whatever uses a database runs on each server in turn; what is long, on one or two of them."""
+    """Whatever uses a database runs on the newest and the oldest server, unless marked."""
     if "cluster" in metafunc.fixturenames:
         versions = ["external"] if EXTERNAL else _majors(metafunc.config)
-        if metafunc.definition.get_closest_marker("outermost"):
-            versions = [v for v in versions if v in (max(versions), min(versions))]
         if metafunc.definition.get_closest_marker("newest"):
             versions = versions[:1] if EXTERNAL else [max(versions)]
+        elif not metafunc.definition.get_closest_marker("every"):
+            versions = [v for v in versions if v in (max(versions), min(versions))]
         names = [f"pg{version}" for version in versions]
         metafunc.parametrize("cluster", versions, ids=names, indirect=True, scope="session")
 

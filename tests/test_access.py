@@ -25,8 +25,6 @@ from pyapi.deploy import find_roles, migrate, sql_folder, uninstall
 from pyapi.embedded import project
 from pyapi.errors import DeployError, UnknownTenantError
 
-pytestmark = pytest.mark.outermost
-
 NAMES = (f"access_test_{os.getpid()}_{number}" for number in itertools.count(1))
 """Roles are the cluster's, and other tests may be at work in it."""
 

@@ -8,8 +8,6 @@ import pytest
 from attack import ACME, GLOBEX, MARKS, Attack, Attacks, Session, Target, login, two_tenants
 from conftest import Cluster
 
-pytestmark = pytest.mark.outermost
-
 attack = Attacks()
 USAGE = f"SELECT resource_id FROM billing.usage_records WHERE tenant_id = {GLOBEX}"
 

@@ -11,8 +11,6 @@ import pytest
 from attack import ACME, Attack, Attacks, Session, Target, two_tenants
 from conftest import Cluster
 
-pytestmark = pytest.mark.outermost
-
 attack = Attacks()
 REFUSED = re.compile("permission denied|only table or database owner|skipping")
 

@@ -10,8 +10,6 @@ from attack import ACME, GLOBEX, Attack, Attacks, Session, Target, login, two_te
 from conftest import Cluster
 from psycopg import Connection
 
-pytestmark = pytest.mark.outermost
-
 attack = Attacks()
 
 RECORDS = "SELECT count(*) FROM billing.usage_records"

@@ -16,8 +16,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pyapi import Client, cli
 
-pytestmark = pytest.mark.outermost
-
 STORY = """
 INSERT INTO tenants (id, plan_id) VALUES (1, 1), (2, 3);
 INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from bench.__main__ import main
 from bench.figures import Figures, ServerFigures
 from bench.measure import AGAIN, Measure, Sample, alone, at_least, at_most, difference, ratio, speed
 from bench.measures import MEASURES
+from bench.stage import QUICK
 from pyapi.embedded import installed
 
 
@@ -90,6 +92,12 @@ def test_the_report_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "other" / file.name).read_bytes()
 
 
+@pytest.fixture
+def without_deck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """single-4 meets no deck, and 35,000 prefixes take long to enter."""
+    monkeypatch.setattr("bench.__main__.QUICK", replace(QUICK, deck=0))
+
+
 def run(request: pytest.FixtureRequest, *arguments: str) -> Result:
     asked = request.config.getoption("--pg") or os.environ.get("IRISX_TEST_PG")
     major = asked.split(",")[0] if asked else next(map(str, installed()), None)
@@ -98,12 +106,14 @@ def run(request: pytest.FixtureRequest, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["run", "--pg", major, "--quick", "--rounds", "1", *arguments])
 
 
+@pytest.mark.usefixtures("without_deck")
 def test_a_measure_runs_on_a_server_of_its_own(request: pytest.FixtureRequest) -> None:
     result = run(request, "--only", "single-4")
     assert result.exit_code == 0, result.output
     assert "billing.verify() was empty after each of 1 tracked measurements" in result.output
 
 
+@pytest.mark.usefixtures("without_deck")
 def test_updates_that_did_not_complete_are_no_figures(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,6 @@ from click.testing import CliRunner, Result
 from pyapi import Client, Usage, UsageBucket, cli, errors
 from pyapi.errors import ERRORS, UnknownSourceError, UsageError
 
-pytestmark = pytest.mark.outermost
-
 DAY = "2025-11-15"
 
 

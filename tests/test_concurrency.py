@@ -17,8 +17,6 @@ import psycopg
 import pytest
 from psycopg import Connection, IsolationLevel
 
-pytestmark = pytest.mark.outermost
-
 OLD_SNAPSHOT = [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
 CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 

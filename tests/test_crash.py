@@ -13,8 +13,6 @@ from campaigns.load import CounterExample
 from campaigns.servers import homes
 from pyapi.embedded import Server, installed
 
-pytestmark = pytest.mark.outermost
-
 CRASHES = 4
 
 

@@ -11,8 +11,6 @@ from test_cli import read_json, run
 
 from pyapi import Client
 
-pytestmark = pytest.mark.outermost
-
 
 @pytest.fixture
 def tenant(database: str) -> Iterator[int]:

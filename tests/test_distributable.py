@@ -20,8 +20,6 @@ from pyapi import cli
 from pyapi.client import Client, DistributionStep
 from pyapi.errors import BadArgumentError, MissingExtensionError
 
-pytestmark = pytest.mark.outermost
-
 # Plain PostgreSQL has no GiST equality for numbers: plan_distribution makes it over.
 # Numbers of documents are gapless over all tenants of a legal entity.
 KEYS_WITHOUT_TENANT = {

@@ -11,6 +11,8 @@ from conftest import Cluster
 
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.every
+
 EXAMPLE = re.compile(r"```sql\n(.*?)```\s+```text\n(.*?)```", re.DOTALL)
 PAGES = [
     "README.md",

@@ -21,8 +21,6 @@ from campaigns import faults
 from campaigns.load import CounterExample
 from pyapi.embedded import _Account
 
-pytestmark = pytest.mark.outermost
-
 CASES = 50
 
 

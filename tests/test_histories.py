@@ -16,8 +16,6 @@ from campaigns.histories import History
 from campaigns.load import CounterExample
 from campaigns.model import VARIANTS, play_batch
 
-pytestmark = pytest.mark.outermost
-
 
 @pytest.mark.parametrize("status", ["ringing", "failed"])
 def test_a_row_restored_in_a_state_that_deserves_nothing_is_found_and_mended(

@@ -6,8 +6,6 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-pytestmark = pytest.mark.outermost
-
 DONE = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 1 AND 10"
 AGAIN = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 11 AND 20"
 SWEEP = "SELECT billing.reconcile('2025-11-14', '2025-11-14')"

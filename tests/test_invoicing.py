@@ -15,8 +15,6 @@ from psycopg import Connection
 from pyapi import Client, cli
 from pyapi.errors import InsufficientCreditError, InvoiceStateError, PeriodError
 
-pytestmark = pytest.mark.outermost
-
 
 def run(database: str, *arguments: object) -> Result:
     return CliRunner().invoke(cli.main, ["-d", database, *map(str, arguments)])

@@ -20,8 +20,6 @@ from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, cli, operations
 
-pytestmark = pytest.mark.outermost
-
 DONE = {
     "records sealed",
     "deltas merged",

@@ -18,8 +18,6 @@ from conftest import Cluster
 from pyapi.deploy import migrate
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.outermost
-
 EXPECTED = project() / "tests" / "data" / "privileges.txt"
 ROLES = (
     "billing_writer",

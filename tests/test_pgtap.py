@@ -15,6 +15,8 @@ from tap.parser import Parser
 
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.every
+
 FILES = sorted((project() / "db" / "tests").glob("*.sql"))
 
 

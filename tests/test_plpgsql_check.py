@@ -16,6 +16,8 @@ from conftest import Cluster
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
+pytestmark = pytest.mark.every
+
 CACHE = debian.CACHE / "plpgsql_check"
 QUOTED = "its names come from qualify_source and compose_measure_call, which quote them"
 SERIES = "the query is compose_seal_query's, of the names of our own tables"

@@ -19,8 +19,6 @@ from test_concurrency import connect as connect
 from test_concurrency import pool as pool
 from test_concurrency import together, wait_until_blocked
 
-pytestmark = pytest.mark.outermost
-
 UTC = dt.timezone.utc
 
 

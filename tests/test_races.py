@@ -15,8 +15,6 @@ from psycopg import Connection
 from campaigns.load import CounterExample
 from campaigns.races import Plan, orders, play_chunk
 
-pytestmark = pytest.mark.outermost
-
 SEED = int(os.environ.get("IRISX_TEST_SEED", 1))
 
 

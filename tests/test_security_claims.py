@@ -10,8 +10,6 @@ from conftest import Cluster
 
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.outermost
-
 TEXT = (project() / "SECURITY.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 # One for each query, in order: what makes its sentence untrue, and what puts roles right again.

@@ -21,8 +21,6 @@ from psycopg.types.json import Jsonb
 from pyapi import Client, alerts, cli
 from pyapi.errors import UsageError
 
-pytestmark = pytest.mark.outermost
-
 NUMBER = "4479998887776"
 WORD = "Xyzzyplugh"
 ADDRESS = f"{WORD}@example.org"

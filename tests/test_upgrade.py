@@ -17,6 +17,8 @@ import pytest
 from pyapi.deploy import migrate
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.every
+
 LANDED = {
     "spine": "d63fd0fc16e8c409201c871ac685c4cac66cff55",
     "invoices": "7e36edcff518933c3f38a08dcce21b6aaf91e53e",
