@@ -158,23 +158,12 @@ class Stage:
 
     def _empty(self, tables: list[str]) -> None:
         """Also what is append-only, whose guards fire always."""
-        self.admin.execute(
-            """
-            DO $$
-            DECLARE
-                v_guard record;
-            BEGIN
-                FOR v_guard IN
-                    SELECT * FROM billing.list_guards() WHERE trigger_name = 'append_only_truncate'
-                LOOP
-                    EXECUTE format(
-                        'ALTER TABLE %s DISABLE TRIGGER %I', v_guard.table_name, v_guard.trigger_name
-                    );
-                END LOOP;
-            END;
-            $$
-            """
+        guards = self.admin.execute(
+            "SELECT table_name, trigger_name FROM billing.list_guards()"
+            " WHERE trigger_name = 'append_only_truncate'"
         )
+        for table, trigger in guards.fetchall():
+            self.admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}".encode())
         self.admin.execute(f"TRUNCATE {', '.join(tables)}".encode())
         self.owner.execute("SELECT billing.attach_guards()")
 

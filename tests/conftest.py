@@ -1,7 +1,7 @@
 """Databases to test in, on the newest and the oldest PostgreSQL found here.
 
-Marked `every`, a test runs on each one found (what is installed, upgraded or shown to users, and
-what reads the catalog); marked `newest`, on that alone. `--pg 18` or IRISX_TEST_PG=18,15 restrict.
+Marked `every`, a test runs on each one found (pgTAP files, upgrades, what is shown to users);
+marked `newest`, on that alone. `--pg 18` or IRISX_TEST_PG=18,15 restrict.
 Servers start when a test first asks for one. A database is migrated once per server; every test
 gets a clone of it, of its own, and drops it. IRISX_TEST_DATABASE_URL names a server to use instead:
 a plain role with CREATEDB is enough.

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.newest
 FIXTURES = project().parent / "shared" / "fixtures" / "rating"
 PUBLISHED = json.loads((project() / "tests" / "data" / "rating_cases.json").read_text())
 SEED = int(os.environ.get("IRISX_TEST_SEED", 62))
-CASES = int(os.environ.get("IRISX_TEST_MONEY", 100_000))
+CASES = int(os.environ.get("IRISX_TEST_MONEY", 50_000))
 BATCH = 20_000
 
 

@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 from pyapi import Client, Usage, UsageBucket, cli, errors
 from pyapi.errors import ERRORS, UnknownSourceError, UsageError
 
+pytestmark = pytest.mark.newest
+
 DAY = "2025-11-15"
 
 

@@ -11,6 +11,8 @@ from test_cli import read_json, run
 
 from pyapi import Client
 
+pytestmark = pytest.mark.newest
+
 
 @pytest.fixture
 def tenant(database: str) -> Iterator[int]:

@@ -22,8 +22,6 @@ from pyapi import deploy
 from pyapi.deploy import migrate, uninstall
 from pyapi.errors import DatabaseUnavailableError, DeployError, NotInstalledError
 
-pytestmark = pytest.mark.every
-
 SMALL = {
     "migrations/0001_start.sql": """
         -- A comment; with a semicolon, and 100 %.

@@ -24,6 +24,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pyapi.deploy import migrate, uninstall
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.newest
+
 PLATFORM = (project() / "tests" / "data" / "existing_platform.sql").read_text(encoding="utf-8")
 
 # The one call for each table that is not metered by installing.

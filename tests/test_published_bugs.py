@@ -19,6 +19,8 @@ from test_concurrency import connect as connect
 from test_concurrency import pool as pool
 from test_concurrency import together, wait_until_blocked
 
+pytestmark = pytest.mark.newest
+
 UTC = dt.timezone.utc
 
 

@@ -28,6 +28,8 @@ from pyapi import Client
 from pyapi.cli import main
 from pyapi.errors import UnknownSourceError
 
+pytestmark = pytest.mark.newest
+
 ALL = "SELECT billing.propose_rerating('2026-01-01', '2026-12-31')"
 APPLY = "SELECT billing.apply_rerating(%s)"
 
