@@ -1,0 +1,59 @@
+-- Functions that answer one question each, and are asked it here alone.
+BEGIN;
+SELECT plan(28);
+\ir fixtures/tenants.sql
+\ir fixtures/prices.sql
+SET timezone = 'UTC';
+
+-- A tenant that moved from New York to Tokyo at the end of 2025.
+SELECT is(zone_of(7, '2025-11-14'), 'America/New_York', 'the zone of a tenant before it moved');
+SELECT is(zone_of(7, '2026-01-02'), 'Asia/Tokyo', 'and after');
+SELECT is(zone_of(4711, '2026-01-02'), 'UTC', 'of one that is not known');
+
+SELECT is(known_prefix('447512345'), '447', 'as much of a number as prices tell apart');
+SELECT is(known_prefix('4475123'), '447', 'the last four digits are not told');
+SELECT is(known_prefix('447512'), '44', 'whatever the prices');
+SELECT is(known_prefix('999512345'), '', 'nothing of one that no price begins');
+SELECT is(COALESCE(known_prefix('sip:447512345'), ''), '', 'nor of what is no number');
+
+SELECT is(bill_seconds(40, 30, 18), 48::numeric, 'increments after the first');
+SELECT is(bill_seconds(40.2, 0, 1), 41::numeric, 'a part of a second is a whole one');
+SELECT is(bill_seconds(40, 0.5, 1), 40.5, 'after half a second they begin at halves');
+SELECT is(bill_seconds(40, 60, 0), 60::numeric, 'no less than the first');
+SELECT is(bill_seconds(61.5, 60, 0), 61.5, 'and no increments after it');
+
+SELECT is(mask_texts('[]'), '[]', 'nothing to mask in an empty list');
+SELECT is(mask_texts('{}'), '{}', 'nor in an empty object');
+SELECT is(
+    mask_texts('{"a": "b", "n": 12, "long": 1234567, "+1555": [true, null, "x"]}'), '{"a": "***", "n": 12, "long": "***", "***": [true, null, "***"]}',
+    'texts, long numbers and keys that are no words');
+
+SELECT is(
+    describe_problem('sms', 'message', 1.50, '2025-11-14 10:00:00+00'),
+    '{"channel": "sms", "quantity": "1.50", "occurred_at": "2025-11-14 10:00:00+00", "resource_type": "message"}', 'what is kept of a measurement');
+
+-- Tables that are metered, and can no longer be read.
+CREATE TABLE public.readings (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);
+SELECT lives_ok($$SELECT meter_table('public.readings', 'billing.measure_call', 'call_sid')$$, 'a table is metered');
+SELECT ok(is_readable('readings'), 'and readable');
+ALTER TABLE readings ALTER COLUMN id TYPE text;
+SELECT ok(NOT is_readable('readings'), 'no longer by ids that are texts');
+ALTER TABLE readings ALTER COLUMN id TYPE information_schema.cardinal_number USING id::integer;
+SELECT ok(is_readable('readings'), 'but by a domain of integers');
+ALTER TABLE readings DROP COLUMN status CASCADE;
+SELECT ok(NOT is_readable('readings'), 'no longer without a column that is measured');
+SELECT ok(NOT is_readable('unheard_of'), 'nor what is not metered');
+
+-- What was set aside, and whose row is gone.
+SELECT set_aside('calls', 901, NULL::smallint, 7, 'UB001', 'x', '{}'), set_aside('calls', 902, NULL::smallint, 7, 'UB001', 'x', '{"is_renamed": true}') \g /dev/null
+SELECT retry_row('calls', 901) \g /dev/null
+SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was deleted before it was rated', 'a row that is gone cannot be rated');
+SELECT retry_row('calls', 902) \g /dev/null
+SELECT ok((SELECT resolved_at IS NOT NULL FROM unrated_usage WHERE source_id = 902), 'one that has another id now is settled');
+SELECT ok((SELECT resolved_at IS NULL FROM unrated_usage WHERE source_id = 901), 'and only that');
+SELECT set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'x', '{}'), set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'y', '{}') \g /dev/null
+SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'rows without an id share an entry');
+SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was deleted before it was rated', 'no other');
+
+SELECT * FROM finish();
+ROLLBACK;
