@@ -421,6 +421,14 @@ BEGIN
         AND NOT EXISTS (
             SELECT
             FROM billing.resolved_prices AS p
+            INNER JOIN billing.resolved_prices AS f
+                ON f.card = p.card
+                AND f.channel = p.channel
+                AND f.resource_type = p.resource_type
+                AND f.lo = ''
+                AND f.valid_from = '-infinity'
+                AND f.longest >= length(p.lo)
+                AND p.valid_from = ANY (f.changes)
             WHERE p.card = r.card
                 AND p.channel = r.channel
                 AND p.resource_type = r.resource_type

@@ -24,7 +24,7 @@ BEGIN
 
     INSERT INTO billing.resolved_prices (
         card, channel, resource_type, lo, valid_from, rate_id, currency,
-        unit_price, initial_increment, billing_increment, connection_fee, minimum_charge, by_terms
+        unit_price, initial_increment, billing_increment, connection_fee, minimum_charge, by_terms, longest, changes
     )
     WITH RECURSIVE rates AS MATERIALIZED (
         SELECT *
@@ -114,7 +114,12 @@ BEGIN
     SELECT
         p_card, p_channel, p_resource_type, w.lo, w.at, w.id, r.currency,
         r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge,
-        COALESCE(billing.is_by_terms(r.charge_model, r.terms), false)
+        COALESCE(billing.is_by_terms(r.charge_model, r.terms), false),
+        CASE WHEN w.lo = '' AND w.at = '-infinity' THEN (SELECT max(length(p.lo)) FROM points AS p) END,
+        CASE
+            WHEN w.lo = '' AND w.at = '-infinity'
+                THEN ARRAY(SELECT x.at FROM changes AS x UNION SELECT '-infinity' ORDER BY 1)
+        END
     FROM (
         SELECT c.lo, x.at, x.id
         FROM covered AS c
