@@ -11,6 +11,8 @@ import pytest
 from attack import ACME, Attack, Attacks, Session, Target, two_tenants
 from conftest import Cluster
 
+pytestmark = pytest.mark.newest
+
 attack = Attacks()
 REFUSED = re.compile("permission denied|only table or database owner|skipping")
 

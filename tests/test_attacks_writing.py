@@ -10,6 +10,8 @@ from attack import ACME, GLOBEX, Attack, Attacks, Session, Target, login, two_te
 from conftest import Cluster
 from psycopg import Connection
 
+pytestmark = pytest.mark.newest
+
 attack = Attacks()
 
 RECORDS = "SELECT count(*) FROM billing.usage_records"

@@ -16,6 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pyapi import Client, cli
 
+pytestmark = pytest.mark.newest
+
 STORY = """
 INSERT INTO tenants (id, plan_id) VALUES (1, 1), (2, 3);
 INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)
@@ -333,7 +335,6 @@ def test_maintain_seals_what_is_new_and_reads_nothing_else(story: Connection) ->
     assert figure(story, "SELECT count(*) FROM seals") > sealed
 
 
-@pytest.mark.newest
 def test_a_large_month_is_read_once_a_day_and_more_of_it_sealed(story: Connection) -> None:
     figure(story, "SELECT seal()")
     # Large by its pages, three records in each.

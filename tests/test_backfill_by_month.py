@@ -16,6 +16,8 @@ from psycopg import Connection
 from pyapi import Client, cli
 from pyapi.archive import archive_month
 
+pytestmark = pytest.mark.newest
+
 AUTUMN = (date(2025, 9, 10), date(2025, 12, 5))
 RECORDS = """
 SELECT tenant_id, source_table, source_id, part, revision, kind, usage_date, occurred_at, rate_id,

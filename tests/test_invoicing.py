@@ -15,6 +15,8 @@ from psycopg import Connection
 from pyapi import Client, cli
 from pyapi.errors import InsufficientCreditError, InvoiceStateError, PeriodError
 
+pytestmark = pytest.mark.newest
+
 
 def run(database: str, *arguments: object) -> Result:
     return CliRunner().invoke(cli.main, ["-d", database, *map(str, arguments)])

@@ -20,6 +20,8 @@ from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, cli, operations
 
+pytestmark = pytest.mark.newest
+
 DONE = {
     "records sealed",
     "deltas merged",
@@ -128,7 +130,8 @@ def test_a_loop_survives_the_loss_of_its_connection(db: Connection, start: Start
     loop.send_signal(signal.SIGTERM)
     out, err = lines(loop)
     assert loop.returncode == 0
-    assert len(out) == 2
+    merged = [line for line in out if "deltas merged 1" in line]
+    assert len(merged) == 2
     assert [line.split(":")[0].split(" after")[0] for line in err] == ["error", "well again"]
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
+pytestmark = pytest.mark.newest
+
 SEED = int(os.environ.get("IRISX_TEST_SEED", "20251127"))
 BEGIN = dt.datetime(2025, 10, 1, tzinfo=dt.timezone.utc)
 PLANS = (2, 3, 4)

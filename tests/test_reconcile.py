@@ -22,6 +22,8 @@ from psycopg import Connection, IsolationLevel
 from pyapi import Client, cli
 from pyapi.embedded import project
 
+pytestmark = pytest.mark.newest
+
 NOVEMBER = (date(2025, 11, 1), date(2025, 11, 30))
 SWEEP = "SELECT sum(repaired), sum(busy) FROM billing.reconcile('2025-11-01', '2025-11-30')"
 EXPORTER = project() / "docs" / "sql_exporter.yml"

@@ -21,6 +21,8 @@ from psycopg.types.json import Jsonb
 from pyapi import Client, alerts, cli
 from pyapi.errors import UsageError
 
+pytestmark = pytest.mark.newest
+
 NUMBER = "4479998887776"
 WORD = "Xyzzyplugh"
 ADDRESS = f"{WORD}@example.org"
