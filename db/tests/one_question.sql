@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(28);
+SELECT plan(31);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -54,6 +54,24 @@ SELECT ok((SELECT resolved_at IS NULL FROM unrated_usage WHERE source_id = 901),
 SELECT set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'x', '{}'), set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'y', '{}') \g /dev/null
 SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'rows without an id share an entry');
 SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was deleted before it was rated', 'no other');
+
+-- A charge that has no row any more, beside one recorded by hand for the same resource.
+SELECT record_usage(7, 'sms', 'message', 'kept', 1), record_usage(7, 'sms', 'message', 'other', 2) \g /dev/null
+CREATE FUNCTION pg_temp.keep() RETURNS void
+LANGUAGE sql AS $$
+    SELECT keep_by_resource(jsonb_populate_record(r, '{"resource_id": "kept"}')) FROM usage_records AS r WHERE r.resource_id = 'other'
+$$;
+CREATE FUNCTION pg_temp.kept() RETURNS text
+LANGUAGE sql AS $$
+    SELECT r.resource_id || CASE WHEN d.reversed_at IS NULL THEN '' ELSE ', reversed' END
+    FROM direct_usage AS d INNER JOIN usage_records AS r ON r.id = d.record_id WHERE d.resource_id = 'kept'
+$$;
+SELECT pg_temp.keep() \g /dev/null
+SELECT is(pg_temp.kept(), 'kept', 'what stands by hand is not replaced');
+UPDATE direct_usage SET reversed_at = now() WHERE resource_id = 'kept';
+SELECT is(pg_temp.kept(), 'kept, reversed', 'what was taken over by its row');
+SELECT pg_temp.keep() \g /dev/null
+SELECT is(pg_temp.kept(), 'other', 'is');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- What a statement of the application asks of the recorder: as little as there is to do, and never an error that it could keep.
 BEGIN;
-SELECT plan(52);
+SELECT plan(54);
 SET client_min_messages = error;
 \ir fixtures/tenants.sql
 
@@ -80,6 +80,11 @@ SELECT is(pg_temp.asked(), 'inserted 53:60', 'inserted, too');
 SELECT pg_temp.fails('22000', '22003') \g /dev/null
 UPDATE calls SET status = 'completed' WHERE id BETWEEN 24 AND 26;
 SELECT is(pg_temp.asked(), 'aside {24,25,26} 22003 no luck t', 'and set aside where it fails again, all rows of the statement');
+UPDATE calls SET id = 1024 WHERE id = 24;
+SELECT is(pg_temp.asked(), 'aside {1024} 22003 no luck t', 'a row that got another id, under that');
+SELECT is(
+    (SELECT string_agg(source_id || ' ' || sqlstate, ', ') FROM unrated_usage WHERE context ? 'is_renamed'), '24 22003',
+    'and what was billed under the id that it gave up');
 SELECT pg_temp.fails('22000', '22003', '22004') \g /dev/null
 SELECT lives_ok($$UPDATE calls SET status = 'completed' WHERE id = 27$$, 'where not even that is possible, the write succeeds');
 SELECT lives_ok(
