@@ -268,10 +268,14 @@ class Judge:
         elif not self._is_rateable(usage, standing) or (
             key in self.aside and key not in self.there
         ):
-            # What was recorded stands until the row can be rated; a deleted row never can.
+            # What was recorded stands until the row can be rated, and beside it what one that had its
+            # id before was billed; a deleted row never can.
             verdict.waiting.add(key)
-            if key not in self.aside or len(standing) > 1:
+            own = [entry for entry in standing if not self._was_restored(key, [entry])]
+            if key not in self.aside or len(own) > 1:
                 verdict.wrong[key] = f"{told}, set aside: {key in self.aside}"
+            elif len(standing) > 1:
+                self._meet(RESTORED_ELSEWHERE, key, told, verdict)
         elif key in self.aside:
             verdict.wrong[key] = f"{told}, but is set aside"
         elif key in self.unseen and all(map(self._is_right_by_hand, standing)):
@@ -319,12 +323,16 @@ class Judge:
             verdict.wrong[resource] = f"recorded {by_hand} by hand, stands {standing}"
 
     def _has_outlived(self, entry: Standing) -> bool:
-        """Whether that is what a deleted row was billed, kept when another took its id."""
+        """Whether that is what a deleted row was billed, kept when another took its id.
+
+        Where nobody could rate what it was worth in the end, that is what it was billed before.
+        """
         return entry.table is None and any(
             self._is_priced(usage, entry)
+            if any(self._charges(usage, entry.at))
+            else usage.resource_id == entry.resource_id
             for usages in self.deleted.values()
             for usage in usages
-            if usage.tenant_id == entry.tenant_id
         )
 
     def _had_row(self, resource: Resource) -> bool:
@@ -421,11 +429,11 @@ def hold_court(
     for key in verdict.known.keys() & before.there - named:
         raise accuse(key[1], f"verify() does not name {key}: {verdict.known[key]}")
 
-    # Looking at a row again mends it.
+    # Looking at a row again mends it, where it can be rated.
     for table, row_id in verdict.known:
         db.execute("SELECT public.record_again(%s, %s)", [table, row_id])
     after, mended = judge()
-    for key in mended.known.keys() & after.there:
+    for key in mended.known.keys() & after.there - mended.waiting:
         raise accuse(key[1], f"{key} is not mended: {mended.known[key]}")
     figures = Counter(f"known limit: {limit}" for limit in verdict.known.values())
     figures["rows and resources judged"] = verdict.judged
