@@ -16,10 +16,10 @@ DECLARE
     v_measured billing.measurement[];
 BEGIN
     -- A row is locked before it is measured for good: whoever was changing it may have changed what it is worth. Never waiting
-    -- with rows locked: a writer of one of them would wait for whoever we wait for.
+    -- with rows locked, for a writer of one of them would wait for whoever we wait for; so that their order does not matter.
     EXECUTE format(
         $query$
-        SELECT count(DISTINCT m.source_id), array_agg(m)
+        SELECT array_agg(m)
         FROM (
             SELECT *
             FROM %1$s AS r
@@ -36,7 +36,6 @@ BEGIN
                         ELSE false
                     END
                 )
-            ORDER BY r.id
             FOR NO KEY UPDATE %3$s
         ) AS r
         CROSS JOIN LATERAL %2$s AS m
@@ -45,10 +44,11 @@ BEGIN
         (SELECT t.measure_call FROM billing.metered_tables AS t WHERE t.source_table = p_source_table),
         CASE WHEN p_wait THEN '' ELSE 'NOWAIT' END
     )
-    INTO deserving, v_measured
+    INTO v_measured
     -- Days are the tenant's; no zone was ever 16 hours from UTC. Between the two it does not matter which it is.
     USING p_after, p_until, p_from, p_to, p_from::timestamp AT TIME ZONE 'UTC', (p_to + 1)::timestamp AT TIME ZONE 'UTC';
 
+    deserving := cardinality(ARRAY(SELECT DISTINCT m.source_id FROM unnest(v_measured) AS m));
     recorded := 0;
     IF deserving > 0 THEN
         recorded := billing.record_first_charges(p_source_table, v_measured);

@@ -1,4 +1,4 @@
--- record: the usual case for many rows at once, in one statement. record_first_charge is the same for one.
+-- record: the usual case for many rows at once. record_first_charge is the same for one.
 CREATE OR REPLACE FUNCTION billing.record_first_charges(p_source_table text, p_measured billing.measurement[])
 RETURNS integer
 LANGUAGE plpgsql
