@@ -44,7 +44,6 @@ ACCEPTED = {
     "is_readable": ("text type variable", QUOTED),
     "keys_in_use": ("target type", "a list begins as its text"),
     "load_rows": ("text type variable", QUOTED),
-    "record_new_rows": ("text type variable", QUOTED),
     "schedule_maintain": ('schema "cron"', "it is there with pg_cron only"),
     "window_ids": ("text type variable", QUOTED),
 }

@@ -56,8 +56,8 @@ BEGIN
         )
     THEN
         BEGIN
-            SELECT r.deserving, r.deserving, r.recorded, r.busy
-            INTO scanned, deserving, recorded, busy
+            SELECT r.deserving, r.deserving, r.recorded
+            INTO scanned, deserving, recorded
             FROM billing.record_new_rows(p_source_table, p_from, p_to, p_after, until_id, p_wait) AS r;
             SELECT count(DISTINCT u.source_id)
             INTO unrated
@@ -69,8 +69,10 @@ BEGIN
             RETURN NEXT;
             RETURN;
         EXCEPTION
-            -- Some row cannot be measured, or was recorded by hand, or meanwhile: row by row, as below.
-            WHEN data_exception OR raise_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+            -- Some row cannot be measured, or is busy, or was recorded by hand, or meanwhile: row by row, as below.
+            WHEN data_exception OR raise_exception OR integrity_constraint_violation OR program_limit_exceeded
+                OR lock_not_available
+            THEN
                 NULL;
         END;
     END IF;

@@ -20,34 +20,24 @@ RETURNS TABLE (
     total_cost numeric,
     period_rate_id bigint
 )
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 PARALLEL SAFE
--- How many rows there are is not known when they are planned. What is joined is hashed, or a guess would make it quadratic.
-SET enable_nestloop = off
-SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
--- What nested loops are left, for there one index is probed, count as so costly that the plan would be compiled.
-SET jit = off
 AS $$
-BEGIN
     -- Each tenant is looked up once, and each price once for all rows that differ in nothing that could change it: the digits of
     -- a destination beyond the longest prefix of its cards do not, nor does the time between two changes of their prices.
-    RETURN QUERY
-    WITH given AS MATERIALIZED (
-        SELECT u.*, COALESCE(u.occurred_at, statement_timestamp()) AS at
-        FROM unnest(p_measured) AS u
-    ),
+    -- Unnesting the array again costs less than to keep its rows.
     -- What held for each tenant from the first of its rows to the last.
-    held AS MATERIALIZED (
+    WITH held AS MATERIALIZED (
         SELECT
             g.tenant_id, g.channel, g.resource_type, g.first_at, g.last_at,
             t.valid_from, t.valid_until, t.timezone, t.currency, t.cards
         FROM (
             SELECT
-                r.tenant_id, COALESCE(r.channel, '') AS channel, COALESCE(r.resource_type, '') AS resource_type,
-                min(r.at) AS first_at, max(r.at) AS last_at
-            FROM given AS r
+                u.tenant_id, COALESCE(u.channel, '') AS channel, COALESCE(u.resource_type, '') AS resource_type,
+                min(COALESCE(u.occurred_at, statement_timestamp())) AS first_at,
+                max(COALESCE(u.occurred_at, statement_timestamp())) AS last_at
+            FROM unnest(p_measured) AS u
             GROUP BY 1, 2, 3
         ) AS g
         CROSS JOIN LATERAL (
@@ -60,13 +50,14 @@ BEGIN
         ) AS t
         WHERE (t.valid_until <= g.first_at) IS NOT TRUE
     ),
-    -- When the prices of their cards changed: the last time before these rows, and each time among them.
-    eras AS MATERIALIZED (
-        SELECT k.cards, k.channel, k.resource_type, e.longest, e.changes
+    -- What prices are chosen from, numbered, and when they changed: the last time before these rows, and each time among them.
+    choices AS MATERIALIZED (
+        SELECT row_number() OVER () AS choice, k.cards, k.currency, k.channel, k.resource_type, e.longest, e.changes
         FROM (
-            SELECT h.cards, h.channel, h.resource_type, min(h.first_at) AS first_at, max(h.last_at) AS last_at
+            SELECT
+                h.cards, h.currency, h.channel, h.resource_type, min(h.first_at) AS first_at, max(h.last_at) AS last_at
             FROM held AS h
-            GROUP BY 1, 2, 3
+            GROUP BY 1, 2, 3, 4
         ) AS k
         CROSS JOIN LATERAL (
             SELECT max(x.longest) AS longest, array_agg(DISTINCT c.at ORDER BY c.at) AS changes
@@ -82,39 +73,38 @@ BEGIN
         ) AS e
     ),
     ruled AS MATERIALIZED (
-        SELECT h.*, e.longest, e.changes
-        FROM held AS h
-        INNER JOIN eras AS e USING (cards, channel, resource_type)
-    ),
-    dated AS MATERIALIZED (
         SELECT
-            g.*, r.timezone, r.currency, r.cards,
-            left(COALESCE(g.destination, ''), r.longest) AS digits,
-            r.changes[width_bucket(g.at, r.changes)] AS since
-        FROM given AS g
-        LEFT JOIN ruled AS r
-            ON r.tenant_id = g.tenant_id
-            AND r.channel = COALESCE(g.channel, '')
-            AND r.resource_type = COALESCE(g.resource_type, '')
-            AND r.valid_from <= g.at
-            AND (r.valid_until <= g.at) IS NOT TRUE
+            h.tenant_id, h.channel, h.resource_type, h.valid_from, h.valid_until, h.timezone, h.currency,
+            c.choice, c.longest, c.changes
+        FROM held AS h
+        INNER JOIN choices AS c USING (cards, currency, channel, resource_type)
     ),
     prices AS MATERIALIZED (
         SELECT
-            k.*, p.rate_id, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge,
+            k.choice, k.digits, k.era,
+            p.rate_id, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge,
             p.by_terms, p.is_plain
         FROM (
             SELECT *
             FROM (
-                SELECT DISTINCT d.cards, d.currency, d.channel, d.resource_type, d.digits, d.since
-                FROM dated AS d
-                WHERE d.since IS NOT NULL
+                SELECT DISTINCT
+                    r.choice,
+                    left(COALESCE(u.destination, ''), r.longest) AS digits,
+                    width_bucket(COALESCE(u.occurred_at, statement_timestamp()), r.changes) AS era
+                FROM unnest(p_measured) AS u
+                INNER JOIN ruled AS r
+                    ON r.tenant_id = u.tenant_id
+                    AND r.channel = u.channel
+                    AND r.resource_type = u.resource_type
+                    AND r.valid_from <= COALESCE(u.occurred_at, statement_timestamp())
+                    AND (r.valid_until <= COALESCE(u.occurred_at, statement_timestamp())) IS NOT TRUE
             ) AS d
             -- A deck is read in its own order, each page while it is at hand.
             ORDER BY d.digits COLLATE "C"
         ) AS k
+        INNER JOIN choices AS c USING (choice)
         CROSS JOIN LATERAL billing.find_price(
-            k.cards, k.channel, k.resource_type, k.digits, k.since, k.currency
+            c.cards, c.channel, c.resource_type, k.digits, c.changes[k.era], c.currency
         ) AS p
     )
     SELECT
@@ -132,57 +122,62 @@ BEGIN
         m.units,
         CASE
             WHEN m.is_plain THEN m.units
-            WHEN m.per = 1 THEN m.billed
-            ELSE trim_scale(m.billed / m.per)
+            WHEN m.per = 1 THEN COALESCE(m.terms[1], m.billed)
+            ELSE trim_scale(COALESCE(m.terms[1], m.billed) / m.per)
         END,
         m.unit_price,
         CASE
             -- cost_per_unit without fee and minimum.
             WHEN m.is_plain THEN round(m.quantity * m.unit_price * 1.00000000000000 / m.per, 10)
-            WHEN m.by_terms THEN m.cost_by_terms
+            WHEN m.by_terms THEN m.terms[2]
             ELSE billing.cost_per_unit(m.billed, m.per, m.unit_price, m.connection_fee, m.minimum_charge)
         END,
-        m.period_rate_id
+        m.terms[3]::bigint
     FROM (
         SELECT
-            d.*, p.rate_id, p.unit_price, p.connection_fee, p.minimum_charge, p.by_terms, plain.is_plain, per.per,
-            CASE WHEN per.per = 1 THEN d.quantity ELSE trim_scale(d.quantity / per.per) END AS units,
+            u.*, at.at, r.timezone, r.currency,
+            p.rate_id, p.unit_price, p.connection_fee, p.minimum_charge, p.by_terms, plain.is_plain, per.per,
+            CASE WHEN per.per = 1 THEN u.quantity ELSE trim_scale(u.quantity / per.per) END AS units,
             CASE
-                WHEN plain.is_plain THEN d.quantity
-                WHEN p.by_terms THEN terms.billed
-                WHEN d.resource_type = 'minute'
-                    THEN billing.bill_seconds(d.quantity, p.initial_increment, p.billing_increment)
-                ELSE d.quantity
+                WHEN plain.is_plain OR p.by_terms THEN NULL
+                WHEN u.resource_type = 'minute'
+                    THEN billing.bill_seconds(u.quantity, p.initial_increment, p.billing_increment)
+                ELSE u.quantity
             END AS billed,
-            terms.total_cost AS cost_by_terms, terms.period_rate_id
-        FROM dated AS d
+            -- In a CASE, so that the prices which their columns tell (most) cost no call.
+            CASE
+                WHEN p.by_terms
+                    AND isfinite(at.at)
+                    AND u.quantity > 0
+                    AND u.quantity <= billing.largest_quantity(u.resource_type)
+                THEN (
+                    SELECT ARRAY[t.billed, t.total_cost, t.period_rate_id]
+                    FROM billing.price_by_terms(p.rate_id, u.resource_type, u.quantity, at.at) AS t
+                )
+            END AS terms
+        FROM unnest(p_measured) AS u
+        CROSS JOIN LATERAL (SELECT COALESCE(u.occurred_at, statement_timestamp())) AS at (at)
+        LEFT JOIN ruled AS r
+            ON r.tenant_id = u.tenant_id
+            AND r.channel = COALESCE(u.channel, '')
+            AND r.resource_type = COALESCE(u.resource_type, '')
+            AND r.valid_from <= at.at
+            AND (r.valid_until <= at.at) IS NOT TRUE
         LEFT JOIN prices AS p
-            ON p.cards = d.cards
-            AND p.currency = d.currency
-            AND p.channel = d.channel
-            AND p.resource_type = d.resource_type
-            AND p.digits = d.digits
-            AND p.since = d.since
-        CROSS JOIN LATERAL (SELECT CASE WHEN d.resource_type = 'minute' THEN 60::numeric ELSE 1::numeric END) AS per (per)
-        CROSS JOIN LATERAL (SELECT p.is_plain AND d.quantity > 0 AND scale(d.quantity) = 0) AS plain (is_plain)
-        LEFT JOIN LATERAL (
-            SELECT t.*
-            FROM billing.price_by_terms(p.rate_id, d.resource_type, d.quantity, d.at) AS t
-            WHERE p.by_terms
-                AND isfinite(d.at)
-                AND d.quantity > 0
-                AND d.quantity <= billing.largest_quantity(d.resource_type)
-            -- Called for these only.
-            OFFSET 0
-        ) AS terms ON true
+            ON p.choice = r.choice
+            AND p.digits = left(COALESCE(u.destination, ''), r.longest)
+            AND p.era = width_bucket(at.at, r.changes)
+        CROSS JOIN LATERAL (SELECT CASE WHEN u.resource_type = 'minute' THEN 60::numeric ELSE 1::numeric END) AS per (per)
+        CROSS JOIN LATERAL (SELECT p.is_plain AND u.quantity > 0 AND scale(u.quantity) = 0) AS plain (is_plain)
         -- Computed once for each row, not once for each use.
         OFFSET 0
     ) AS m;
-END;
 $$;
 
 COMMENT ON FUNCTION billing.price_measurements IS
 'Each measurement of p_measured (destination as normalize_destination gives it, occurred_at filled in), with what it
 costs its tenant at that time. Never raises for what is foreseeable: problem says UB001, UB002, UB003 or,
 of a row without an id, UB011 instead.
-period_rate_id as in priced_usage. measured is in seconds for minutes; quantity and billed_quantity are in units of the resource.';
+period_rate_id as in priced_usage. measured is in seconds for minutes; quantity and billed_quantity are in units of the resource.
+Inlined into the statements that record many rows, which are to be planned without nested loops: how many rows there are is not
+known then.';

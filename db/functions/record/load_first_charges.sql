@@ -6,6 +6,11 @@ CREATE OR REPLACE FUNCTION billing.load_first_charges(
 )
 RETURNS bigint
 LANGUAGE plpgsql
+-- As write_first_charges.
+SET enable_nestloop = off
+SET enable_mergejoin = off
+SET enable_sort = off
+SET jit = off
 AS $$
 DECLARE
     v_written bigint;

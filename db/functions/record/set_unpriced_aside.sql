@@ -12,4 +12,5 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION billing.set_unpriced_aside IS
-'set_aside for each of p_measured that price_measurements reports a problem of, with enough of it to understand it.';
+'set_aside for each of p_measured that price_measurements reports a problem of, with enough of it to understand it. Called by
+those who priced them, and planned as they are.';

@@ -1,0 +1,3 @@
+-- operate: it told which rows are busy; it is loaded anew after the migrations.
+
+DROP FUNCTION IF EXISTS billing.record_new_rows;
