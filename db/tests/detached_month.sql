@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(34);
+SELECT plan(37);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -56,6 +56,12 @@ INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES
 SELECT is(pg_temp.story('calls', 40), 'charge 0.015', 'other months are billed as ever');
 UPDATE calls SET duration_seconds = 120 WHERE id = 40;
 SELECT is(pg_temp.story('calls', 40), 'charge 0.015, reversal -0.015, charge 0.03', 'and corrected');
+INSERT INTO messages (id, tenant_id, channel, status, sent_at) VALUES (11, 7, 'sms', 'sent', '2025-11-14 10:00:00+00');
+UPDATE messages SET status = 'failed' WHERE id = 11;
+SELECT is(
+    pg_temp.story('messages', 11), 'charge 0.0075, reversal -0.0075', 'so is a message with the id of a call that waits for its month');
+SELECT is((SELECT context ->> 'month' FROM unrated_usage WHERE source_table = 'calls' AND source_id = 1), '2025-10-01', 'what waits says for which month');
+SELECT is(record_difference('calls', 12, NULL), 0, 'and looking at it again writes nothing');
 SELECT is((SELECT resolved FROM retry_unrated()), 0::bigint, 'trying again settles nothing yet');
 
 -- Back.

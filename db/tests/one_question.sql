@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(31);
+SELECT plan(45);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -31,6 +31,22 @@ SELECT is(
 SELECT is(
     describe_problem('sms', 'message', 1.50, '2025-11-14 10:00:00+00'),
     '{"channel": "sms", "quantity": "1.50", "occurred_at": "2025-11-14 10:00:00+00", "resource_type": "message"}', 'what is kept of a measurement');
+
+SELECT ok(is_same_destination('44207***', '442071838750') AND is_same_destination('442071838750', '44207***'), 'a number that is forgotten may be any that begins so');
+SELECT ok(NOT is_same_destination('44207***', '14155550100') AND NOT is_same_destination('14155550100', '44207***'), 'and no other');
+SELECT ok(NOT is_same_destination('1415', '14155550100') AND NOT is_same_destination('14155550100', '1415'), 'a short number is not the beginning of one');
+SELECT is(blank_text('Hi'), '***', 'a short text that says nothing');
+SELECT is(length(blank_text(repeat('a', 161))), 306, 'a longer one takes as many segments');
+SELECT is(blank_text(NULL), NULL, 'none is none');
+SELECT is(mask_key('@example.org') || mask_number('@example.org'), '***@example.org***@example.org', 'an address without a name is one');
+SELECT is(hide_values(NULL, 'card 4111'), '...', 'an error without a state may say anything');
+SELECT is(hide_values('23505', 'for ann@example.org and bob@example.org'), 'for ... and ...', 'addresses are not kept');
+SELECT is((measure_message(1, 7, 'sms', 'outbound', 'sent', p_to_address => '+1 415 555 0100')).destination, '14155550100', 'where a text went');
+SELECT is((measure_message(1, 7, 'email', 'outbound', 'sent', p_to_address => 'a@b.example')).destination, NULL, 'where an email went is not asked');
+SELECT is(record_differences('calls', NULL, NULL), 0, 'no rows, no records');
+SELECT throws_ok($$SELECT require_own_table('public.tenants'::regclass, 'public.calls')$$, 'UB020', NULL, 'a trigger function serves no other table');
+SELECT lives_ok($$SELECT require_own_table('public.calls'::regclass, 'public.calls'), require_own_table('public.calls'::regclass, 'public.gone')$$,
+    'its own it does, whatever it is called by now');
 
 -- Tables that are metered, and can no longer be read.
 CREATE TABLE public.readings (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);
