@@ -69,7 +69,7 @@ SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'the mont
 SELECT throws_ok($$SELECT attach_month('2025-10-01')$$, 'UB012', NULL, 'once');
 SELECT is((SELECT resolved FROM retry_unrated()), 24::bigint, 'trying again settles all that was set aside');
 SELECT is(pg_temp.story('calls', 11), 'charge 0.015', 'what came late is billed');
-SELECT is((SELECT usage_date FROM usage_records WHERE source_id = 11), '2025-10-14', 'on its day');
+SELECT is((SELECT usage_date FROM usage_records WHERE source_table = 'calls' AND source_id = 11), '2025-10-14', 'on its day');
 SELECT is(pg_temp.story('calls', 1), 'charge 0.015, reversal -0.015, charge 0.03', 'what was corrected is billed anew');
 SELECT is(pg_temp.net('calls', 2), 0::numeric, 'what failed is reversed');
 SELECT is(pg_temp.net('calls', 3), 0.03, 'what moved is billed once');

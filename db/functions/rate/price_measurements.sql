@@ -168,7 +168,7 @@ AS $$
             AND p.digits = left(COALESCE(u.destination, ''), r.longest)
             AND p.era = width_bucket(at.at, r.changes)
         CROSS JOIN LATERAL (SELECT CASE WHEN u.resource_type = 'minute' THEN 60::numeric ELSE 1::numeric END) AS per (per)
-        CROSS JOIN LATERAL (SELECT p.is_plain AND u.quantity > 0 AND scale(u.quantity) = 0) AS plain (is_plain)
+        CROSS JOIN LATERAL (SELECT p.is_plain AND scale(u.quantity) = 0) AS plain (is_plain)
         -- Computed once for each row, not once for each use.
         OFFSET 0
     ) AS m;
