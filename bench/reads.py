@@ -19,6 +19,8 @@ LARGE, SMALL, SMALL_RECORDS = 1, 2, 10_000
 READS = 200
 ATTEMPTS = 3
 WRITES_A_SECOND = 2000
+MERGED_EACH = 0.2
+"""Seconds: what a read costs grows with what nobody merged yet."""
 READ = b"SELECT * FROM billing.get_current_period_usage(%s)"
 # As the recorder leaves them; spread over the days of this month so far, on two channels.
 CALLS = """
@@ -164,7 +166,7 @@ def _read_beside_writes(library: Stage) -> tuple[list[float], float]:
     with (
         library.setting("autovacuum_naptime", "1s"),
         library.setting("autovacuum", "on"),
-        library.maintained("tracked"),
+        library.maintained("tracked", every=MERGED_EACH),
     ):
         reader.start()
         script = (

@@ -231,8 +231,8 @@ class Stage:
         self.verified += 1
 
     @contextmanager
-    def maintained(self, variant: str) -> Iterator[None]:
-        """Housekeeping once a second beside the product, as an operator would run it."""
+    def maintained(self, variant: str, every: float = 1) -> Iterator[None]:
+        """Housekeeping every so many seconds beside the product, as an operator would run it."""
         if not VARIANTS[variant].is_product:
             yield
             return
@@ -243,7 +243,7 @@ class Stage:
             try:
                 with self.connect() as connection:
                     connection.execute("SELECT billing.maintain()")
-                    while not done.wait(1):
+                    while not done.wait(every):
                         connection.execute("SELECT billing.maintain()")
             except psycopg.Error as error:
                 failures.append(error)

@@ -372,11 +372,17 @@ def run_mutation(
         # By lot: a campaign that is stopped has still drawn a sample.
         random.Random(seed).shuffle(chosen)
         bar = progress.add_task("mutants", total=len(chosen))
+        survivors = 0
 
         def on_verdict(verdict: mutation.Verdict) -> None:
+            nonlocal survivors
             progress.advance(bar)
             if verdict.by is None:
-                click.echo(f"{SURVIVED}{verdict.mutant.name}\n{verdict.mutant.difference}\n")
+                survivors += 1
+                so_far = f"({survivors} of {progress.tasks[bar].completed:.0f} so far)"
+                click.echo(
+                    f"{SURVIVED}{verdict.mutant.name}\n{verdict.mutant.difference}\n{so_far}\n"
+                )
 
         verdicts = mutation.campaign(bench, chosen, on_verdict, workers, is_over, is_quick=is_quick)
     # What PostgreSQL does not load is no test's merit.

@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(45);
+SELECT plan(46);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -47,6 +47,12 @@ SELECT is(record_differences('calls', NULL, NULL), 0, 'no rows, no records');
 SELECT throws_ok($$SELECT require_own_table('public.tenants'::regclass, 'public.calls')$$, 'UB020', NULL, 'a trigger function serves no other table');
 SELECT lives_ok($$SELECT require_own_table('public.calls'::regclass, 'public.calls'), require_own_table('public.calls'::regclass, 'public.gone')$$,
     'its own it does, whatever it is called by now');
+CREATE TABLE public.other_calls (LIKE public.calls INCLUDING ALL);
+CREATE TRIGGER forged AFTER INSERT ON public.other_calls REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION billing.meter_calls();
+SELECT throws_ok(
+    $$INSERT INTO other_calls (id, tenant_id, to_number, status, duration_seconds, answered_at) VALUES (77, 7, '+14155550100', 'completed', 60, now())$$,
+    'UB020', NULL, 'a table beside calls is not billed as calls');
 
 -- Tables that are metered, and can no longer be read.
 CREATE TABLE public.readings (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);
