@@ -268,8 +268,8 @@ class Judge:
         elif not self._is_rateable(usage, standing) or (
             key in self.aside and key not in self.there
         ):
-            # What was recorded stands until the row can be rated, and beside it what one that had its
-            # id before was billed; a deleted row never can.
+            # What was recorded stands until the row can be rated, and beside it what another was
+            # billed that had its id before; a deleted row never can.
             verdict.waiting.add(key)
             own = [entry for entry in standing if not self._was_restored(key, [entry])]
             if key not in self.aside or len(own) > 1:
