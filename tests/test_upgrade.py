@@ -22,6 +22,7 @@ pytestmark = pytest.mark.every
 LANDED = {
     "spine": "d63fd0fc16e8c409201c871ac685c4cac66cff55",
     "invoices": "7e36edcff518933c3f38a08dcce21b6aaf91e53e",
+    "access": "752a338e3166c8702b14b719a442fd3e0e756917",
 }
 
 STORY = """
