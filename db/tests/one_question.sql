@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(46);
+SELECT plan(48);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -44,6 +44,9 @@ SELECT is(hide_values('23505', 'for ann@example.org and bob@example.org'), 'for 
 SELECT is((measure_message(1, 7, 'sms', 'outbound', 'sent', p_to_address => '+1 415 555 0100')).destination, '14155550100', 'where a text went');
 SELECT is((measure_message(1, 7, 'email', 'outbound', 'sent', p_to_address => 'a@b.example')).destination, NULL, 'where an email went is not asked');
 SELECT is(record_differences('calls', NULL, NULL), 0, 'no rows, no records');
+INSERT INTO calls (id, tenant_id, to_number, status, duration_seconds, answered_at) VALUES (950, 7, '+14155550100', 'completed', 60, now());
+SELECT is(record_difference('calls', 950, NULL), 1, 'a row that deserves nothing known gives back its charge');
+SELECT is(record_difference('calls', 950, NULL), 0, 'once');
 SELECT throws_ok($$SELECT require_own_table('public.tenants'::regclass, 'public.calls')$$, 'UB020', NULL, 'a trigger function serves no other table');
 SELECT lives_ok($$SELECT require_own_table('public.calls'::regclass, 'public.calls'), require_own_table('public.calls'::regclass, 'public.gone')$$,
     'its own it does, whatever it is called by now');
