@@ -11,11 +11,17 @@ BEGIN
     -- Two changes of one card at a time would each flatten without the other.
     PERFORM billing.lock_card(p_card, p_channel, p_resource_type);
 
-    -- The first price of a card puts the card on the list of those who may use it.
-    UPDATE billing.tenant_terms
-    SET cards = billing.list_cards(tenant_id, plan_id)
-    WHERE (tenant_id = p_card OR plan_id = -p_card)
-        AND cards IS DISTINCT FROM billing.list_cards(tenant_id, plan_id);
+    -- The first price of a card puts the card on the list of those who may use it. No other leaves it here: one may be listed
+    -- for a first price that nobody else sees yet (see tenant_changed).
+    UPDATE billing.tenant_terms AS t
+    SET cards = ARRAY(
+        SELECT c.card
+        FROM unnest(ARRAY[t.tenant_id, -t.plan_id, 0]) WITH ORDINALITY AS c (card, turn)
+        WHERE c.card = ANY (t.cards || p_card)
+        ORDER BY c.turn
+    )
+    WHERE (t.tenant_id = p_card OR t.plan_id = -p_card)
+        AND p_card <> ALL (t.cards);
 
     DELETE FROM billing.resolved_prices
     WHERE card = p_card
