@@ -593,6 +593,41 @@ def test_a_tenant_that_changes_in_an_old_snapshot_pays_the_price_it_does_not_see
     assert_sound(db)
 
 
+def test_a_plan_joined_beside_its_first_price_is_not_forgotten_over_another_price(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    """The plan's price is not committed yet when the tenant gets one of its own for something else."""
+    price = """
+        INSERT INTO billing.pricing_rates ({}_id, channel, resource_type, unit_price, effective_from)
+        VALUES ({}, {}, 'message', 3, '2026-01-01')
+        """
+    plan = connect()
+    plan.execute(price.format("plan", 3, "'sms'").encode())
+    db.execute("UPDATE tenants SET plan_id = 3 WHERE id = 1")
+    db.execute(price.format("tenant", 1, "'email'").encode())
+    plan.commit()
+    quote = "SELECT total_cost FROM billing.quote(1, 'sms', 'message', 1)"
+    assert db.execute(quote).fetchone() == (3,)
+    assert_sound(db)
+
+
+def test_of_two_changes_of_a_tenant_the_last_holds(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    """Also where its transaction began before that of the other."""
+    add_call(db, status="completed")
+    plans = "INSERT INTO billing.pricing_rates (plan_id, channel, resource_type, unit_price)"
+    db.execute(f"{plans} VALUES (2, 'sms', 'message', 2), (3, 'sms', 'message', 3)".encode())
+    long = connect()
+    long.execute("SELECT now()")
+    db.execute("UPDATE tenants SET plan_id = 2 WHERE id = 1")
+    long.execute("UPDATE tenants SET plan_id = 3 WHERE id = 1")
+    long.commit()
+    quote = "SELECT total_cost FROM billing.quote(1, 'sms', 'message', 1)"
+    assert db.execute(quote).fetchone() == (3,)
+    assert_sound(db)
+
+
 def test_a_price_change_and_usage_beside_it(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:

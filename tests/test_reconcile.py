@@ -546,6 +546,35 @@ def test_verify_finds_each_promise_broken(db: Connection, check: str) -> None:
     assert elsewhere <= {"usage is rated"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE pricing_rates SET effective_until = '2025-06-01' WHERE prefix = '44'",
+        "UPDATE pricing_rates SET is_active = false WHERE prefix = '44'",
+        "UPDATE pricing_rates SET effective_until = NULL WHERE prefix = '4420'",
+        "DELETE FROM resolved_prices WHERE lo = '4420' AND valid_from = '2025-03-01'",
+        "UPDATE resolved_prices SET connection_fee = 1 WHERE lo = '4420' AND rate_id = 1001",
+    ],
+)
+def test_verify_finds_prices_that_are_not_resolved(db: Connection, change: str) -> None:
+    """Also where one has ended, and where a longer prefix inherits it."""
+    db.execute(
+        """
+        INSERT INTO pricing_rates (id, tenant_id, channel, resource_type, prefix, unit_price,
+            effective_from, effective_until)
+        VALUES
+            (1001, 1, 'voice', 'minute', '44', 1, '2025-01-01', NULL),
+            (1002, 1, 'voice', 'minute', '4420', 2, '2025-02-01', '2025-03-01')
+        """
+    )
+    assert broken(db) == []
+    db.execute("ALTER TABLE pricing_rates DISABLE TRIGGER rates_updated")
+    assert db.execute(change.encode()).rowcount > 0
+    assert broken(db) == ["prices are resolved"]
+    db.execute("SELECT resolve_prices(1, 'voice', 'minute')")
+    assert broken(db) == []
+
+
 def test_every_check_is_broken_by_a_test(db: Connection) -> None:
     names = db.execute("SELECT check_name FROM verify_checks").fetchall()
     # Of a hash that verify() is not given.

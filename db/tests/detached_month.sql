@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(37);
+SELECT plan(47);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -79,6 +79,39 @@ SELECT throws_ok('DELETE FROM usage_records_2025_10', 'UB014', NULL, 'the record
 SELECT is(detach_month('2025-10-14'), 'billing.usage_records_2025_10', 'the month is detached again');
 UPDATE calls SET duration_seconds = 180 WHERE id = 3;
 SELECT is(pg_temp.net('calls', 3), 0.045, 'what left it before, and was settled, is corrected in its new month');
+
+-- What has no time of its own was billed for when it was recorded: then, and not today.
+SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'the month is back');
+INSERT INTO messages (id, tenant_id, channel, status, sent_at)
+SELECT n, 7, 'sms', 'sent', '2025-10-14 10:00:00+00'
+FROM generate_series(51, 56) AS n;
+UPDATE messages SET sent_at = NULL WHERE id BETWEEN 51 AND 56;
+SELECT is(detach_month('2025-10-14'), 'billing.usage_records_2025_10', 'and away with messages that have no time');
+SELECT is_empty('SELECT * FROM verify()', 'which are not missed');
+SELECT is(
+    (SELECT sum(repaired + unrated) FROM reconcile((now() - interval '1 day')::date, (now() + interval '1 day')::date)), 0::numeric,
+    'the sweep leaves them alone');
+SELECT throws_ok('SELECT record_message_usage(51)', 'UB006', NULL, 'recording one by hand is UB006');
+UPDATE messages SET media_urls = '["a"]' WHERE id = 52;
+UPDATE messages SET status = 'failed' WHERE id = 53;
+UPDATE messages SET delivered_at = '2025-11-14 10:00:00+00' WHERE id = 54;
+SELECT is(
+    (SELECT string_agg(source_id || ' ' || (context ->> 'month'), ', ' ORDER BY source_id) FROM unrated_usage
+        WHERE source_table = 'messages' AND source_id BETWEEN 51 AND 56 AND resolved_at IS NULL),
+    '52 2025-10-01, 53 2025-10-01, 54 2025-10-01', 'and a correction of one is set aside');
+ALTER TABLE messages DISABLE TRIGGER billing_meter_insert;
+INSERT INTO messages (id, tenant_id, channel, status) VALUES (61, 7, 'sms', 'sent');
+ALTER TABLE messages ENABLE TRIGGER billing_meter_insert;
+SELECT is(
+    (SELECT sum(repaired) FROM reconcile((now() - interval '1 day')::date, (now() + interval '1 day')::date)), 1::numeric,
+    'a message that is newer than those of the month is found as ever');
+SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'back once more');
+SELECT is((SELECT resolved FROM retry_unrated()), 3::bigint, 'all that was set aside is settled');
+SELECT is(
+    (SELECT string_agg(source_id || ' ' || sum || ' ' || dates, ', ' ORDER BY source_id) FROM (
+        SELECT source_id, trim_scale(sum(total_cost)) AS sum, count(DISTINCT usage_date) AS dates FROM usage_records
+        WHERE source_table = 'messages' AND source_id BETWEEN 51 AND 56 GROUP BY source_id) AS net),
+    '51 0.0075 1, 52 0.02 2, 53 0 1, 54 0.0075 2, 55 0.0075 1, 56 0.0075 1', 'each is billed once');
 
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
 SELECT * FROM finish();

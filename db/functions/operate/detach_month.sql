@@ -21,7 +21,12 @@ BEGIN
                 HINT = 'A month that is detached already stands in billing.detached_months.';
     END IF;
     EXECUTE format('ALTER TABLE billing.usage_records DETACH PARTITION billing.%I', v_name);
-    INSERT INTO billing.detached_months (month, table_name) VALUES (v_month, v_name);
+    EXECUTE format(
+        'INSERT INTO billing.detached_months (month, table_name, source_ids)
+        SELECT $1, $2, CASE WHEN min(r.source_id) IS NULL THEN ''empty'' ELSE numrange(min(r.source_id), max(r.source_id), ''[]'') END
+        FROM billing.%I AS r',
+        v_name
+    ) USING v_month, v_name;
     RETURN 'billing.' || v_name;
 END;
 $$;

@@ -51,8 +51,8 @@ BEGIN
         AND NOT EXISTS (
             SELECT
             FROM billing.detached_months AS d
-            WHERE d.month <= p_to
-                AND d.month + interval '1 month' > p_from
+            WHERE (d.month <= p_to AND d.month + interval '1 month' > p_from)
+                OR d.source_ids && numrange(p_after, until_id, '(]')
         )
     THEN
         BEGIN

@@ -414,32 +414,29 @@ BEGIN
     RETURN QUERY
     SELECT
         'prices are resolved',
-        format('rate %s', r.id),
-        'resolved_prices does not agree with pricing_rates: run billing.resolve_prices for its card'
-    FROM billing.pricing_rates AS r
-    WHERE r.is_active
-        AND NOT EXISTS (
-            SELECT
-            FROM billing.resolved_prices AS p
-            INNER JOIN billing.resolved_prices AS f
-                ON f.card = p.card
-                AND f.channel = p.channel
-                AND f.resource_type = p.resource_type
-                AND f.lo = ''
-                AND f.valid_from = '-infinity'
-                AND f.longest >= length(p.lo)
-                AND p.valid_from = ANY (f.changes)
-            WHERE p.card = r.card
-                AND p.channel = r.channel
-                AND p.resource_type = r.resource_type
-                AND p.lo = r.prefix
-                AND p.valid_from = r.effective_from
-                AND p.rate_id = r.id
-                AND (p.currency, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge,
-                    p.by_terms)
-                    = (r.currency, r.unit_price, r.initial_increment, r.billing_increment, r.connection_fee, r.minimum_charge,
-                    billing.is_by_terms(r.charge_model, r.terms))
-        );
+        format('card %s, %s/%s', k.card, k.channel, k.resource_type),
+        'resolved_prices does not agree with pricing_rates: run billing.resolve_prices for it'
+    FROM (
+        SELECT r.card, r.channel, r.resource_type FROM billing.pricing_rates AS r
+        UNION
+        SELECT r.card, r.channel, r.resource_type FROM billing.resolved_prices AS r
+    ) AS k
+    WHERE EXISTS (
+        SELECT
+        FROM billing.flatten_prices(k.card, k.channel, k.resource_type) AS f
+        FULL JOIN (
+            SELECT *
+            FROM billing.resolved_prices AS x
+            WHERE x.card = k.card
+                AND x.channel = k.channel
+                AND x.resource_type = k.resource_type
+        ) AS p USING (lo, valid_from)
+        WHERE (f.rate_id, f.currency, f.unit_price, f.initial_increment, f.billing_increment, f.connection_fee, f.minimum_charge,
+                f.by_terms, f.longest, f.changes)
+            IS DISTINCT FROM
+                (p.rate_id, p.currency, p.unit_price, p.initial_increment, p.billing_increment, p.connection_fee, p.minimum_charge,
+                p.by_terms, p.longest, p.changes)
+    );
 
     RETURN QUERY
     SELECT

@@ -88,7 +88,7 @@ FROM (VALUES
         'The seals up to it were rewritten: compare with a backup from before that hash was kept.'),
     ('prices are resolved',
         'Lookups use what pricing_rates says.',
-        'Prices were changed with triggers off: SELECT billing.resolve_prices(card, channel, resource_type) for the rate''s card.'),
+        'Prices were changed with triggers off: SELECT billing.resolve_prices(card, channel, resource_type) for it.'),
     ('the terms of a tenant are remembered',
         'tenant_terms follows the plan, zone and currency of tenants.',
         'The tenant was changed with triggers off: set its plan_id, timezone or currency to another value and back, with triggers on.'),

@@ -6,7 +6,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    v_from timestamptz := now();
+    v_from timestamptz;
     v_is_billed boolean := EXISTS (SELECT FROM billing.usage_sums WHERE tenant_id = NEW.id)
         OR EXISTS (SELECT FROM billing.usage_deltas WHERE tenant_id = NEW.id);
     v_looks_closer boolean;
@@ -33,9 +33,11 @@ BEGIN
     IF NOT v_is_billed THEN
         DELETE FROM billing.tenant_terms WHERE tenant_id = NEW.id;
     END IF;
-    IF NOT EXISTS (SELECT FROM billing.tenant_terms WHERE tenant_id = NEW.id) THEN
-        v_from := '-infinity';
-    END IF;
+    -- The last of the terms holds now. The transaction of the change before may have begun later than this one.
+    SELECT CASE count(*) WHEN 0 THEN '-infinity' ELSE GREATEST(now(), max(valid_from)) END
+    INTO v_from
+    FROM billing.tenant_terms
+    WHERE tenant_id = NEW.id;
 
     INSERT INTO billing.tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards, looks_closer)
     VALUES (

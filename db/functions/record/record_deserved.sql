@@ -12,7 +12,8 @@ DECLARE
     v_first billing.measurement[];
     v_written integer := 0;
 BEGIN
-    -- Rows with any record, with an entry set aside, or with a resource recorded by hand need a closer look.
+    -- Rows with any record, with an entry set aside, or with a resource recorded by hand need a closer look; so do those that
+    -- may have been billed in a month that is detached.
     v_known := ARRAY(
         SELECT r.source_id
         FROM billing.usage_records AS r
@@ -32,6 +33,11 @@ BEGIN
             AND d.channel = m.channel
             AND d.resource_type = m.resource_type
             AND d.resource_id = m.resource_id
+        UNION
+        SELECT m.source_id
+        FROM unnest(p_deserved) AS m
+        INNER JOIN billing.detached_months AS g ON g.source_ids @> m.source_id::numeric
+        WHERE m.occurred_at IS NULL
     );
     SELECT array_agg(m ORDER BY m.source_id)
     INTO v_first

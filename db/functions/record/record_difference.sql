@@ -47,6 +47,13 @@ BEGIN
         WHERE u.source_table = p_source_table
             AND u.source_id = p_source_id
             AND u.resolved_at IS NULL
+        UNION ALL
+        -- What had no time of its own was billed for when it was recorded, which may be then where it is not found now.
+        SELECT m.tenant_id, g.month
+        FROM unnest(COALESCE(p_before, p_deserved)) AS m
+        INNER JOIN billing.detached_months AS g ON g.source_ids @> m.source_id::numeric
+        WHERE m.occurred_at IS NULL
+            AND NOT billing.is_recorded(p_source_table, ARRAY[m.source_id])
     ) AS touched
     INNER JOIN billing.detached_months AS d USING (month)
     LIMIT 1;

@@ -1,0 +1,1 @@
+ALTER TABLE billing.detached_months DROP COLUMN source_ids;
