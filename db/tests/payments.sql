@@ -1,6 +1,6 @@
 -- Money: payments in part and too much, overdue, credit notes never above the invoice, refunds out of credit.
 BEGIN;
-SELECT plan(56);
+SELECT plan(57);
 \ir fixtures/tenants.sql
 
 -- Globex (8): 99 and a tax of 20 % make 118.80 for November, and for December.
@@ -82,6 +82,9 @@ SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 30, 'R1'
 SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 5.00, 'a refund comes out of credit');
 SELECT is(refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 30, 'R1'), :refund::bigint, 'once');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 80, 'R2')$$, 'UB008', NULL, 'without enough credit it is UB008');
+SELECT grant_credit(8, 100, 'grant', 'gift', now() + interval '1 day'), grant_included_credits(8)
+\gset
+SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 80, 'R2')$$, 'UB008', NULL, 'credit that was given is not paid out');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 81, 'R2')$$, 'UB003', NULL, 'above the payment UB003');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 5, 'R1')$$, 'UB004', NULL, 'under the same reference UB004');
 SELECT throws_ok('SELECT refund_payment(999999, 1, ''R2'')', 'UB011', NULL, 'of an unknown payment UB011');
