@@ -123,15 +123,13 @@ class Oracle:
                 lot.taken.append((at, lapsed[lot.number]))
         return sum(lapsed.values(), Fraction(0))
 
-    def spend(self, amount: Fraction, used_by: datetime, at: datetime) -> Fraction:
+    def spend(self, amount: Fraction, kind: str, used_by: datetime, at: datetime) -> Fraction:
         lapsed = self.lapsed(at)
         spent = Fraction(0)
         for lot in sorted(self.lots, key=lambda lot: lot.turn):
-            if lot.valid_from > used_by:
+            if lot.valid_from > used_by or (kind == "refund" and lot.kind in ("included", "grant")):
                 continue
-            free = lot.remaining(at)
-            if lot.expires_at <= used_by:
-                free -= lapsed.get(lot.number, Fraction(0))
+            free = lot.remaining(at) - lapsed.get(lot.number, Fraction(0))
             taken = min(free, amount - spent)
             if taken > 0:
                 lot.taken.append((at, taken))
@@ -275,7 +273,7 @@ class History:
             "SELECT now(), billing.spend_credit(%s, %s, %s, %s, now() - %s), now() - %s",
             self.tenant, decimal(amount), kind, self.name("spend"), ago, ago,
         )  # fmt: skip
-        self.same("spent", spent, self.oracle.spend(amount, used_by, at))
+        self.same("spent", spent, self.oracle.spend(amount, kind, used_by, at))
         self.instants.append(at)
 
     def expire(self) -> None:

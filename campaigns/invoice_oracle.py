@@ -312,7 +312,8 @@ class Tenant:
                 ]
                 if fitting:
                     rule = min(fitting, key=lambda rule: (rule.channel is None, rule.kind is None))
-                    bases[name, rule.percent] += line.taxable
+                    # What rounding left of a line that asks for nothing is not taxed.
+                    bases[name, rule.percent] += line.taxable if self._left([line]) else 0
         return [
             Line("tax", rounded(base * percent / 100, self.decimals), base * percent / 100)
             for (_, percent), base in sorted(bases.items())

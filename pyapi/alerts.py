@@ -15,11 +15,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TooLateError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from http.client import HTTPException
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
+from threading import Thread
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
@@ -81,12 +84,13 @@ def deliver(
     mailer: Mailer | None = None,
     *,
     max_attempts: int = 10,
-    batch: int = 20,
+    batch: int = 10,
     on_failure: Callable[[AlertDelivery, str, bool], None] = lambda *_: None,
 ) -> Sent:
     """Send what is due, until nothing is, and return how that went.
 
     client: one that commits by itself, for a claim must stand before anything is sent.
+    batch: how many are claimed together, and so sent within the lease of two minutes.
     on_failure: called with a delivery, why it failed, and whether it is tried again.
     """
     sent = Sent()
@@ -115,8 +119,11 @@ def is_signed(secret: str, body: bytes, header: str, now: float, tolerance: int 
     at = fields.get("t", "")
     return (
         at.isdecimal()
+        and len(at) <= 15
         and abs(now - int(at)) <= tolerance
-        and hmac.compare_digest(sign(secret, body, int(at)), header)
+        and hmac.compare_digest(
+            sign(secret, body, int(at)).encode(), header.encode(errors="replace")
+        )
     )
 
 
@@ -124,14 +131,37 @@ def _attempt(delivery: AlertDelivery, mailer: Mailer | None) -> str | None:
     """Send once; why it failed, or None."""
     try:
         if delivery.kind == "webhook":
-            _post(delivery)
+            _within_timeout(lambda: _post(delivery))
         elif mailer is None:
             return "no SMTP server was given"
         else:
-            mailer.send(_compose(delivery, mailer.sender))
+            message = _compose(delivery, mailer.sender)
+            _within_timeout(lambda: mailer.send(message))
+    except TooLateError:
+        return f"took longer than {TIMEOUT:g} seconds"
     except (URLError, HTTPException, smtplib.SMTPException, OSError, ValueError) as error:
         return _name(error)
     return None
+
+
+def _within_timeout(send: Callable[[], None]) -> None:
+    """Raise what send raises, or TooLateError.
+
+    A socket's own timeout begins anew with each byte: who answers slowly enough would keep all
+    others waiting.
+    """
+    sent: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            send()
+        except Exception as error:
+            sent.set_exception(error)
+        else:
+            sent.set_result(None)
+
+    Thread(target=work, daemon=True).start()
+    sent.result(TIMEOUT + 1)
 
 
 def _name(error: BaseException) -> str:
@@ -172,7 +202,10 @@ def _refuse_address(address: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("not an http or https address")
     for *_, where in socket.getaddrinfo(parts.hostname, parts.port or 0, type=socket.SOCK_STREAM):
-        if ip_address(str(where[0]).partition("%")[0]).is_link_local:
+        found = ip_address(str(where[0]).partition("%")[0])
+        if isinstance(found, IPv6Address):
+            found = found.ipv4_mapped or found
+        if found.is_link_local:
             raise ValueError("a link-local address")
 
 

@@ -188,7 +188,8 @@ def number(value: Decimal | int) -> str:
 
 def quantity(value: Decimal) -> str:
     """Return a quantity for people, to four decimals; JSON and CSV have all of them."""
-    return number(round(value, 4))
+    # By format: round() refuses what has more than 28 digits.
+    return number(Decimal(f"{value:.4f}"))
 
 
 def money(value: Decimal, currency: str | None = None) -> str:
@@ -550,7 +551,7 @@ def current(tenant_id: int, as_of: date | None) -> None:
 def history(tenant_id: int, start: date | None, end: date | None, interval: str) -> None:
     """Show a tenant's usage by day, week or month."""
     end = end or _today()
-    start = start or end - timedelta(days=29)
+    start = start or end - min(timedelta(days=29), end - date.min)
     if start > end:
         raise click.BadParameter("the first day is after the last", param_hint="--from")
     with _client() as client:
@@ -635,7 +636,7 @@ def quote(
             why = client.explain_quote_call(tenant_id, to_number, seconds, at)
         title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
     shown = [
-        ("billed quantity", number(round(found.billed_quantity, 4))),
+        ("billed quantity", number(Decimal(f"{found.billed_quantity:.4f}"))),
         ("unit cost", money(found.unit_cost, found.currency)),
         ("total cost", money(found.total_cost, found.currency)),
     ]

@@ -787,9 +787,15 @@ class Client:
 
     def invoice(self, invoice_id: int) -> InvoiceWithLines:
         """Return one invoice with its lines. Raises UnknownSourceError when there is none."""
-        header = self._one(Invoice, "get_invoice", p_invoice_id=invoice_id)
+        found = self._all(Invoice, "get_invoice", p_invoice_id=invoice_id)
+        if not found:
+            raise UnknownSourceError(
+                "unknown invoice",
+                detail=f"There is no invoice {invoice_id}, or none that this role may see.",
+                hint="a tenant's are listed by: irisx-usage invoices TENANT",
+            )
         lines = self._all(InvoiceLine, "get_invoice_lines", p_invoice_id=invoice_id)
-        return InvoiceWithLines(**vars(header), lines=tuple(lines))
+        return InvoiceWithLines(**vars(found[0]), lines=tuple(lines))
 
     def credit_note(self, credit_note_id: int) -> CreditNote:
         """Return one credit note. Raises UnknownSourceError when there is none."""

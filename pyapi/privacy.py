@@ -9,6 +9,7 @@ import click
 
 from pyapi import cli
 from pyapi.client import Forgotten, StoredRow
+from pyapi.errors import UsageError
 
 MODES = ("erase", "pseudonymise")
 
@@ -103,5 +104,13 @@ def list_() -> None:
 def set_(table: str, keep: str) -> None:
     """Keep rows of TABLE for KEEP ("90 days", "1 year", forever); maintain does the rest."""
     with cli._client() as client:
-        client.set_retention(table, None if keep in ("forever", "for ever") else keep)
+        try:
+            client.set_retention(table, None if keep in ("forever", "for ever") else keep)
+        except UsageError as error:
+            if error.sqlstate not in ("22007", "22008", "22015"):
+                raise
+            raise click.BadParameter(
+                f"{keep!r} is not a time as in '90 days' or '1 year', nor forever",
+                param_hint="KEEP",
+            ) from None
     cli._say(f"{table}: {keep}")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -250,6 +251,52 @@ def test_what_fails_is_tried_again_later_and_given_up_in_the_end(
     assert [headers[SIGNATURE].startswith("t=") for headers, _ in receiver.took] == [True] * 3
 
 
+def test_who_answers_byte_by_byte_keeps_nobody_waiting(
+    client: Client, db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyapi.alerts.TIMEOUT", 0.5)
+    wanted(client, 80)
+    use(db, 600)
+    client.maintain()
+    problems: list[str] = []
+    is_over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                while not is_over.wait(0.1):
+                    connection.sendall(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        port = listening.getsockname()[1]
+        client.set_alert_target(1, "webhook", f"http://127.0.0.1:{port}", SECRET)
+        db.execute(
+            "INSERT INTO alert_deliveries (tenant_id, alert_id, target_id)"
+            " SELECT a.tenant_id, a.id, t.id FROM alerts AS a, alert_targets AS t"
+        )
+        begun = time.monotonic()
+        deliver(client, on_failure=lambda _, problem, __: problems.append(problem))
+        assert time.monotonic() - begun < 10
+        assert problems == ["took longer than 0.5 seconds"]
+        is_over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"])
+def test_where_machines_keep_secrets_is_not_posted_to(
+    client: Client, db: Connection, host: str
+) -> None:
+    client.set_alert_target(1, "webhook", f"http://{host}/latest", SECRET)
+    wanted(client, 80)
+    use(db, 600)
+    client.maintain()
+    problems: list[str] = []
+    deliver(client, on_failure=lambda _, problem, __: problems.append(problem))
+    assert problems == ["ValueError"]
+
+
 def test_what_a_deliverer_held_when_it_died_is_sent_by_the_next(
     client: Client, db: Connection, receiver: Receiver
 ) -> None:
@@ -307,6 +354,8 @@ def test_a_signature_is_what_others_compute_too() -> None:
     assert sign("key", b"body", 1) == "t=1,v1=" + SIGNATURE_OF_ONE
     assert is_signed("key", b"body", sign("key", b"body", 1), 1)
     assert not is_signed("key", b"body", "", 1)
+    assert not is_signed("key", b"body", "t=" + "1" * 5000, 1)
+    assert not is_signed("key", b"body", "t=1,v1=\xe9", 1)
 
 
 SIGNATURE_OF_ONE = "91b5374b153842ad05b2c4eab9349b8321b14703165bd3fb8b034dfb8be98ae5"

@@ -453,7 +453,7 @@ ACTS: dict[str, tuple[str, str | None, str, int | None]] = {
     "SELECT record_payment(id, 2, 'bank', 'more') FROM invoices WHERE status = 'pending'": (
         *("insert", "record_payment", "payments", 2),
     ),
-    "SELECT grant_credit(2, 5, 'grant', 'to pay back');"
+    "SELECT grant_credit(2, 5, 'purchase', 'to pay back');"
     " SELECT refund_payment(id, 1, 'back') FROM payments WHERE reference = 'more'": (
         *("insert", "refund_payment", "payments", 2),
     ),

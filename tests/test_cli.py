@@ -217,6 +217,21 @@ def test_misuse_is_2(arguments: list[str]) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
 
 
+def test_what_nobody_would_ask_for_is_answered(database: str, tenant: int) -> None:
+    first = run("-d", database, "history", tenant, "--to", "0001-01-02")
+    assert (first.exit_code, first.stdout) == (0, ""), first.output
+    large = run("-d", database, "quote", tenant, "--channel", "sms", "--quantity", "1e40")
+    assert large.exit_code == 0, large.output
+    assert f"{10**40:,}" in large.stdout
+
+
+def test_an_unknown_invoice_has_a_hint(database: str, tenant: int) -> None:
+    result = run("-d", database, "invoice", 99)
+    assert result.exit_code == 1
+    assert "unknown invoice" in result.stderr
+    assert "hint: " in result.stderr
+
+
 def test_a_server_that_is_away_is_an_error_without_the_password() -> None:
     command = [sys.executable, "-m", "pyapi.cli", "-d"]
     address = "postgresql://user:secret@127.0.0.1:1/none"

@@ -217,6 +217,14 @@ def test_allowance_falls_with_the_balance(client: Client, db: Connection) -> Non
     assert client.allowance(1) == 1
 
 
+def test_allowance_knows_what_has_lapsed(client: Client, db: Connection) -> None:
+    client.set_limits(1, throttle_below=5)
+    db.execute(
+        "SELECT billing.enter_credit(1, 5, 'grant', 'gone', p_expires_at => now() - interval '1 s')"
+    )
+    assert client.balance(1).remaining_credits == client.allowance(1) == 0
+
+
 def test_a_price_of_the_period_is_reserved_at_what_it_adds(client: Client, db: Connection) -> None:
     db.execute(
         "INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, charge_model,"

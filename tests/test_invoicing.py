@@ -62,6 +62,7 @@ def test_a_run_issues_what_is_due_and_lists_what_it_refuses(database: str, db: C
         5: ("issued", "INV-2025-11-0002"),
     }
     reasons = {row["tenant_id"]: row["reason"] for row in found}
+    assert reasons[1] is reasons[5] is None
     assert "not rated" in reasons[2]
     assert "summaries equal records" in reasons[3]
     assert db.execute("SELECT count(*) FROM billing.invoices").fetchone() == (2,)

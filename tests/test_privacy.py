@@ -479,3 +479,6 @@ def test_the_command_line(platform: Connection, database: str) -> None:
     run("retention", "set", "reservations", "forever", form="table")
     kept = dict(line.split(",") for line in run("retention", "list", form="csv").splitlines())
     assert (kept["reservations"], kept["alerts"]) == ("for ever", "730 days")
+    done = CliRunner().invoke(cli.main, ["-d", database, "retention", "set", "alerts", "3 eons"])
+    assert done.exit_code == 2
+    assert "is not a time as in '90 days'" in done.output

@@ -1,6 +1,6 @@
 -- Credit is consumed by priority, earliest expiry, granted before paid, oldest first; and every lot says what is left of it.
 BEGIN;
-SELECT plan(20);
+SELECT plan(24);
 \ir fixtures/tenants.sql
 
 -- Enters credit under a fixed reference; the lots as "reference remaining".
@@ -37,6 +37,17 @@ SELECT throws_ok($$SELECT grant_credit(7, 1, 'grant', 'late', now())$$, 'UB012',
 SELECT is(spend_credit(7, 100, 'invoice', 'invoice 2'), 45::numeric, 'never more than is there');
 SELECT is(pg_temp.lots(), NULL, 'then all lots are used up');
 SELECT is((SELECT sum(u.amount) FROM credit_uses AS u WHERE u.tenant_id = 7), 60::numeric, 'and every entry that took says from where');
+
+SELECT grant_credit(7, 10, 'grant', 'gift'), grant_credit(7, 10, 'purchase', 'bought')
+\gset
+SELECT is(spend_credit(7, 15, 'refund', 'paid back'), 10::numeric, 'what was given is not paid back');
+SELECT is(pg_temp.lots(), 'gift 10', 'and stays');
+
+-- What has lapsed pays for nothing, whether that was entered or not.
+SELECT enter_credit(7, 40, 'purchase', 'lapsed', p_expires_at => now() - interval '1 minute')
+\gset
+SELECT is((SELECT credit_balance FROM get_tenant_balance(7)), 10::numeric, 'what has lapsed is on no balance');
+SELECT is(spend_credit(7, 30, 'invoice', 'invoice 3', now() - interval '1 day'), 10::numeric, 'and is not spent on what was before it lapsed');
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
 
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- A tenants table of the application's own making, with columns looser than ours, breaks neither its writes nor the billing.
 BEGIN;
-SELECT plan(11);
+SELECT plan(15);
 \ir fixtures/story.sql
 
 ALTER TABLE tenants
@@ -25,6 +25,15 @@ SELECT isnt(
     'in a zone that is none they are billed or set aside, but not lost');
 SELECT lives_ok('SELECT * FROM get_current_period_usage(70)', 'their reports can be read');
 SELECT lives_ok('SELECT * FROM get_tenant_balance(70)', 'and their balance');
+
+-- An amount is of its currency.
+INSERT INTO tenants (id) VALUES (73), (74), (75);
+SELECT grant_included_credits(73), grant_credit(74, 5, 'purchase', 'order'), finalize_invoice(generate_invoice(75, '2025-11-01'))
+\gset
+SELECT lives_ok($$UPDATE tenants SET currency = 'JPY' WHERE id = 73$$, 'a tenant that has only what its plan includes may move to another currency');
+SELECT is(grant_included_credits(73), -50.0, 'and leaves that behind');
+SELECT throws_ok($$UPDATE tenants SET currency = 'JPY' WHERE id = 74$$, 'UB012', NULL, 'one that has bought credit may not');
+SELECT throws_ok($$UPDATE tenants SET currency = 'JPY' WHERE id = 75$$, 'UB012', NULL, 'nor one with an invoice');
 SELECT is_empty($$SELECT * FROM verify() WHERE check_name NOT IN ('usage is rated')$$, 'every other promise holds');
 
 SELECT * FROM finish();

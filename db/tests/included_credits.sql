@@ -1,6 +1,6 @@
 -- Included credit comes with each period, pays for that period's usage, and what is left of it lapses.
 BEGIN;
-SELECT plan(30);
+SELECT plan(32);
 \ir fixtures/tenants.sql
 CREATE FUNCTION pg_temp.entries(p_tenant_id bigint) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(reference || ' ' || trim_scale(amount), ', ' ORDER BY id) FROM credit_entries WHERE tenant_id = p_tenant_id;
@@ -72,6 +72,15 @@ SELECT is(grant_due_credits(), 0::bigint, 'once');
 SELECT is(expire_due_credit(), 2::bigint, 'and enters what has lapsed, here December''s of one and two periods'' of another');
 UPDATE credit_expiries SET look_at = now() WHERE expires_at < now();
 SELECT is(expire_due_credit(), 0::bigint, 'once');
+
+-- An invoice that is voided gives back what it took, and that is no second grant.
+INSERT INTO pricing_plans (id, name, display_name, monthly_base_fee, included_credits) VALUES (20, 'fee', 'Fee', 10, 50);
+INSERT INTO tenants (id, plan_id) VALUES (11, 20);
+SELECT record_usage(11, 'sms', 'message', 'S1', 2000, '{}', '2025-11-10'), grant_included_credits(11, '2025-11-20') \gset
+SELECT finalize_invoice(generate_invoice(11, '2025-11-01')) AS voided \gset
+SELECT void_invoice(:voided, 'a mistake') \gset
+SELECT is(grant_included_credits(11, '2025-11-20'), 0::numeric, 'after a void invoice, too, nothing is granted or taken back again');
+SELECT is((SELECT credit_balance FROM tenants WHERE id = 11), 50.00, 'all of it is there');
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');
 
 SELECT * FROM finish();

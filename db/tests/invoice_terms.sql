@@ -1,6 +1,6 @@
 -- Fees by the day and second, in arrears and advance, recurring charges, discounts, taxes and credit: line by line.
 BEGIN;
-SELECT plan(41);
+SELECT plan(43);
 
 CREATE FUNCTION pg_temp.paper(p_tenant_id bigint, p_day date)
 RETURNS SETOF text
@@ -143,6 +143,20 @@ INSERT INTO tax_rules (tenant_id, name, percent) VALUES (12, 'VAT', 45);
 SELECT record_usage(12, 'fx', 'unit', 'F', 1, '{}', '2024-02-10') AS id
 \gset
 SELECT set_eq($$SELECT pg_temp.paper(12, '2024-02-01')$$, ARRAY['usage: Fx unit - 1 unit: 0.01', 'tax: VAT 45 % of 0.01: 0.01', 'total: 0.02'], 'tax is of the exact amount');
+
+-- Five lines of which nothing is left have been rounded by 0.02 together: 45 % of that are a cent.
+INSERT INTO pricing_rates (channel, resource_type, unit_price, effective_from, tenant_id)
+SELECT 'fx', 'unit' || n, 0.014 + n * 0.0001, '2020-01-01', 12 FROM generate_series(0, 4) AS n;
+SELECT count(record_usage(12, 'fx', 'unit' || n, 'G', 1, '{}', '2024-03-10')) FROM generate_series(0, 4) AS n
+\gset
+INSERT INTO coupons (code, description, percent) VALUES ('ALL', 'All of it', 100);
+INSERT INTO tenant_coupons (tenant_id, coupon_id, starts_on, ends_on) SELECT 12, id, '2024-03-01', '2024-03-31' FROM coupons WHERE code = 'ALL';
+SELECT set_has($$SELECT pg_temp.paper(12, '2024-03-01')$$, $$VALUES ('tax: VAT 45 % of 0.00: 0.00'), ('total: 0.00')$$, 'nothing left to pay leaves no tax');
+SELECT count(record_usage(12, 'fx', 'unit' || n, 'H', 1, '{}', '2024-04-10')) FROM generate_series(0, 4) AS n
+\gset
+SELECT enter_credit(12, 20, 'included', 'allowance', p_expires_at => '2024-05-01', p_valid_from => '2024-04-01') AS id, pg_temp.issue(12, '2024-04-01') AS covered
+\gset
+SELECT is((SELECT total_amount::text FROM get_invoice(:covered)), '0.00', 'nor where included credit pays for all of it');
 
 -- Credit: included before tax, for usage only; prepaid after it, for all.
 INSERT INTO tenants (id, plan_id) VALUES (11, 10);

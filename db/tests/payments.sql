@@ -1,6 +1,6 @@
 -- Money: payments in part and too much, overdue, credit notes never above the invoice, refunds out of credit.
 BEGIN;
-SELECT plan(56);
+SELECT plan(58);
 \ir fixtures/tenants.sql
 
 -- Globex (8): 99 and a tax of 20 % make 118.80 for November, and for December.
@@ -45,6 +45,13 @@ SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 10.00, 'the rest is
 SELECT throws_ok(format('SELECT void_invoice(%s, ''late'')', :november), 'UB007', NULL, 'what is paid cannot be voided');
 SELECT lives_ok(format('SELECT record_payment(%s, 5, ''cash'', ''C1'')', :november), 'paid once more');
 SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 15.00, 'all of it is credit');
+SELECT grant_credit(8, 3, 'payment', 'payment ' || max(id) + 1) FROM payments
+\gset
+SELECT record_payment(:november, 3, 'cash', 'C3')
+\gset
+SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 21.00, 'whatever the application calls a payment of its own');
+SELECT spend_credit(8, 6, 'adjustment', 'as it was')
+\gset
 
 -- Refused.
 SELECT throws_ok(format('SELECT record_payment(%s, 1, ''cash'', ''C2'')', :draft), 'UB007', NULL, 'a draft cannot be paid');
@@ -82,6 +89,9 @@ SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 30, 'R1'
 SELECT is((SELECT credit_balance FROM tenants WHERE id = 8), 5.00, 'a refund comes out of credit');
 SELECT is(refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 30, 'R1'), :refund::bigint, 'once');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 80, 'R2')$$, 'UB008', NULL, 'without enough credit it is UB008');
+SELECT grant_credit(8, 100, 'grant', 'gift', now() + interval '1 day'), grant_included_credits(8)
+\gset
+SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 80, 'R2')$$, 'UB008', NULL, 'credit that was given is not paid out');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 81, 'R2')$$, 'UB003', NULL, 'above the payment UB003');
 SELECT throws_ok($$SELECT refund_payment((SELECT id FROM payments WHERE reference = 'S1'), 5, 'R1')$$, 'UB004', NULL, 'under the same reference UB004');
 SELECT throws_ok('SELECT refund_payment(999999, 1, ''R2'')', 'UB011', NULL, 'of an unknown payment UB011');

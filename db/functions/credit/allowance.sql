@@ -11,7 +11,12 @@ BEGIN
         PERFORM billing.require_tenant(p_tenant_id);
         RETURN 1;
     END IF;
-    SELECT * INTO v_room FROM billing.read_headroom(p_tenant_id, billing.get_reserved(p_tenant_id));
+    SELECT *
+    INTO v_room
+    FROM billing.read_headroom(
+        p_tenant_id, billing.get_reserved(p_tenant_id),
+        (SELECT COALESCE(sum(l.amount), 0) FROM billing.list_lapsed_credit(p_tenant_id) AS l)
+    );
     RETURN CASE
         WHEN v_room.headroom IS NULL THEN 1
         WHEN v_room.headroom <= 0 THEN 0

@@ -62,12 +62,14 @@ BEGIN
     ) AS t ON true
     LEFT JOIN billing.pricing_plans AS p ON p.id = t.plan_id AND p.currency = v_tenant.currency;
 
+    -- What a void invoice gave back is none of it.
     SELECT COALESCE(sum(e.amount), 0), count(*)
     INTO v_granted, v_entries
     FROM billing.credit_entries AS e
     WHERE e.tenant_id = p_tenant_id
         AND e.kind = 'included'
-        AND e.valid_from = v_from;
+        AND e.valid_from = v_from
+        AND e.reference LIKE 'included %';
     v_due := v_due - v_granted;
     v_reference := format('included %s%s', v_period.period_start, ' ' || NULLIF(v_entries, 0) + 1);
 

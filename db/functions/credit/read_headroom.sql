@@ -2,6 +2,7 @@
 CREATE OR REPLACE FUNCTION billing.read_headroom(
     p_tenant_id bigint,
     p_reserved numeric,
+    p_lapsed numeric DEFAULT 0,
     OUT headroom numeric,
     OUT throttle_below numeric,
     OUT max_calls integer,
@@ -23,7 +24,7 @@ BEGIN
     IF v_limits.mode = 'postpaid' AND v_limits.credit_limit IS NULL THEN
         headroom := NULL;
     ELSE
-        SELECT t.credit_balance - billing.open_usage(p_tenant_id, now()) - p_reserved
+        SELECT t.credit_balance - p_lapsed - billing.open_usage(p_tenant_id, now()) - p_reserved
         INTO v_remaining
         FROM billing.find_tenant(p_tenant_id) AS t;
         headroom := v_remaining + COALESCE(v_limits.credit_limit, 0);
@@ -40,4 +41,5 @@ $$;
 
 COMMENT ON FUNCTION billing.read_headroom IS
 'What may still be promised to p_tenant_id by its balance and limits, with p_reserved promised already; NULL: no end. Major
-units of its currency, below zero where it is overdrawn. What has lapsed is taken off by expire_credit before. Raises UB002.';
+units of its currency, below zero where it is overdrawn. p_lapsed: what has lapsed of its balance and expire_credit has not yet
+taken off. Raises UB002.';

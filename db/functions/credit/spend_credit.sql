@@ -45,7 +45,9 @@ BEGIN
         RETURN -v_entry.amount;
     END IF;
 
-    SELECT * INTO v_taken FROM billing.take_from_lots(p_tenant_id, p_amount, p_used_by);
+    SELECT *
+    INTO v_taken
+    FROM billing.take_from_lots(p_tenant_id, p_amount, p_used_by, CASE p_kind WHEN 'refund' THEN 'refund' END);
     IF v_taken.amount > 0 THEN
         PERFORM billing.enter_credit(
             p_tenant_id, -v_taken.amount, p_kind, p_reference, p_lots => v_taken.lots, p_amounts => v_taken.amounts
@@ -59,4 +61,5 @@ COMMENT ON FUNCTION billing.spend_credit IS
 'Takes p_amount (major units of the tenant''s currency), or what is there where that is less, from the lots of p_tenant_id
 in consumption order, as one negative entry, and gives what it took; 0 and no entry where nothing is there. The same
 reference again takes nothing and gives the same. p_used_by: the last instant of what is paid for, so that an invoice of a
-period takes that period''s included credit, not the next one''s. Raises UB002, UB003, UB004, UB012.';
+period takes that period''s included credit, not the next one''s. p_kind refund is money paid back: it takes nothing of what a plan
+includes or was granted. Raises UB002, UB003, UB004, UB012.';

@@ -41,9 +41,11 @@ BEGIN
                 AND l.invoice_id = v_invoice.id;
         END IF;
         CONTINUE WHEN (v_base.amount > 0) IS NOT TRUE;
-        SELECT LEAST(v_base.amount, trunc(c.amount, v_invoice.decimals))
+        SELECT trunc(c.amount, v_invoice.decimals)
         INTO v_amount
-        FROM billing.choose_lots(v_invoice.tenant_id, v_invoice.used_by, p_is_included) AS c;
+        FROM billing.take_from_lots(
+            v_invoice.tenant_id, v_base.amount, v_invoice.used_by, CASE WHEN p_is_included THEN 'usage' ELSE 'invoice' END
+        ) AS c;
         CONTINUE WHEN v_amount = 0;
 
         IF p_is_included THEN

@@ -17,7 +17,9 @@ AS $$
     FROM (
         SELECT
             i.tenant_id, i.id AS invoice_id, r.name, r.treatment, r.percent, r.note,
-            billing.currency_decimals(i.currency) AS decimals, sum(l.taxable_amount) AS taxable
+            billing.currency_decimals(i.currency) AS decimals,
+            -- Of a line that asks for nothing any more, what rounding left is not taxed either.
+            sum(CASE WHEN l.amount = l.exact_amount - l.taxable_amount THEN 0 ELSE l.taxable_amount END) AS taxable
         FROM billing.invoices AS i
         INNER JOIN billing.invoice_line_items AS l
             ON l.tenant_id = i.tenant_id
@@ -45,4 +47,4 @@ $$;
 
 COMMENT ON FUNCTION billing.apply_taxes IS
 'Adds the tax lines to these drafts: for each tax, rate and note the sum of what its lines are taxed on, exact, times the
-rate, rounded once. An exemption or reverse charge is a line of 0 that says so.';
+rate, rounded once; a line of which nothing is left to pay counts nothing. An exemption or reverse charge is a line of 0 that says so.';

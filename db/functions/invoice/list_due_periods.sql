@@ -16,7 +16,7 @@ AS $$
         CASE WHEN p_at < d.issuable_at THEN 'open' WHEN p.problem IS NOT NULL THEN 'refused' END,
         CASE
             WHEN p_at < d.issuable_at THEN format('can be issued from %s on', d.issuable_at)
-            ELSE format('%s: %s', p.problem, p.detail)
+            ELSE p.problem || ': ' || p.detail
         END
     FROM (
         SELECT

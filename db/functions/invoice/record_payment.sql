@@ -65,7 +65,10 @@ BEGIN
         v_invoice.tenant_id, v_invoice.id, p_amount - v_payment.to_balance, 0, p_method, p_reference, p_at
     );
     IF v_payment.to_balance > 0 THEN
-        PERFORM billing.grant_credit(v_invoice.tenant_id, v_payment.to_balance, 'payment', format('payment %s', v_payment.id));
+        -- A reference that nobody else has thought of: "payment 17" may be the application's own.
+        PERFORM billing.grant_credit(
+            v_invoice.tenant_id, v_payment.to_balance, 'payment', format('payment %s of invoice %s', v_payment.id, v_invoice.invoice_number)
+        );
     END IF;
     RETURN v_payment.id;
 END;

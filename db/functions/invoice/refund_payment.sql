@@ -59,12 +59,13 @@ BEGIN
                 HINT = format('Pay at most %s back.', v_left);
     END IF;
 
-    -- What an invoice asks for is not paid back as long as it asks for it: the money is the tenant's credit first.
+    -- What an invoice asks for is not paid back as long as it asks for it: the money is the tenant's credit first. Credit that
+    -- was given is no money.
     v_spent := billing.spend_credit(v_payment.tenant_id, p_amount, 'refund', format('refund %s', p_reference));
     IF v_spent < p_amount THEN
         RAISE EXCEPTION 'there is not enough credit to pay back'
             USING ERRCODE = 'UB008',
-                DETAIL = format('Tenant %s has %s of the %s.', v_payment.tenant_id, v_spent, p_amount),
+                DETAIL = format('Tenant %s has %s of the %s in credit that was not given.', v_payment.tenant_id, v_spent, p_amount),
                 HINT = 'Take the invoice back first: billing.issue_credit_note makes credit of what was paid.';
     END IF;
     INSERT INTO billing.payments (
@@ -83,5 +84,5 @@ $$;
 
 COMMENT ON FUNCTION billing.refund_payment IS
 'Enters that p_amount (major units) of a payment was paid back, out of the tenant''s credit: what was paid too much, or taken
-back by a credit note; the refund''s id. The same p_reference again is the same refund. Raises UB003, UB004, UB008 (not
-enough credit), UB011, UB012.';
+back by a credit note; not what a plan includes or was granted. The refund''s id. The same p_reference again is the same
+refund. Raises UB003, UB004, UB008 (not enough credit), UB011, UB012.';

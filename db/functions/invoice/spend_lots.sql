@@ -19,7 +19,11 @@ BEGIN
             AND l.channel IS NULL
         ORDER BY l.tenant_id, l.invoice_id, l.id
     LOOP
-        SELECT * INTO v_chosen FROM billing.choose_lots(v_line.tenant_id, v_line.used_by, NOT v_line.is_prepaid, v_line.amount);
+        SELECT *
+        INTO v_chosen
+        FROM billing.take_from_lots(
+            v_line.tenant_id, v_line.amount, v_line.used_by, CASE WHEN v_line.is_prepaid THEN 'invoice' ELSE 'usage' END
+        );
         IF v_chosen.amount <> v_line.amount THEN
             RAISE serialization_failure USING
                 MESSAGE = 'could not serialize access: credit of the tenant was spent since the invoice was drawn up',

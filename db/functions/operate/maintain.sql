@@ -136,4 +136,4 @@ $$;
 COMMENT ON FUNCTION billing.maintain IS
 'Seals what was written, makes partitions ahead, merges summaries, retries what was set aside and announces what stays so (announce_unrated), enters
 expiries and included credit, raises alerts, deletes what retention says: bounded, safe at any time and in parallel, from any scheduler. done: how many;
-is_more: the limit of the round was reached, another may follow at once. If nobody calls it nothing becomes wrong.';
+is_more: the limit of the round was reached, another may follow at once. If nobody calls it nothing recorded becomes wrong.';

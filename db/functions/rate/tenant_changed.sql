@@ -13,10 +13,15 @@ DECLARE
     v_sees_cards boolean;
 BEGIN
     PERFORM billing.require_own_table(TG_RELID, 'public.tenants');
-    IF v_is_billed AND TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') THEN
-        RAISE EXCEPTION 'the currency of a tenant with usage cannot change'
+    IF TG_OP = 'UPDATE' AND COALESCE(OLD.currency, 'USD') <> COALESCE(NEW.currency, 'USD') AND (
+        v_is_billed
+        -- What a plan includes is taken back with the plan's currency; what was bought, or invoiced, stays what it is.
+        OR EXISTS (SELECT FROM billing.credit_entries WHERE tenant_id = NEW.id AND kind <> 'included')
+        OR EXISTS (SELECT FROM billing.invoices WHERE tenant_id = NEW.id AND status <> 'draft')
+    ) THEN
+        RAISE EXCEPTION 'the currency of a tenant with usage, credit or invoices cannot change'
             USING ERRCODE = 'UB012',
-                DETAIL = format('Tenant %s has usage in %s.', NEW.id, COALESCE(OLD.currency, 'USD')),
+                DETAIL = format('Tenant %s has them in %s.', NEW.id, COALESCE(OLD.currency, 'USD')),
                 HINT = 'Open a new tenant for the new currency.';
     END IF;
 
@@ -59,5 +64,5 @@ $$;
 
 COMMENT ON FUNCTION billing.tenant_changed IS
 'Adds a row to billing.tenant_terms when a tenant appears or changes plan, zone or currency. A table that was there
-before may leave zone and currency open: UTC and USD then. Refuses another currency once there is usage (UB012): sums of two
-currencies are no sums.';
+before may leave zone and currency open: UTC and USD then. Refuses another currency once there is usage, credit or an invoice (UB012): sums
+of two currencies are no sums.';
