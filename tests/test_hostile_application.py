@@ -411,6 +411,35 @@ def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: st
     assert_sound(db)
 
 
+@pytest.mark.parametrize("is_partitioned", [False, True])
+def test_a_column_may_be_called_as_we_call_things(db: Connection, *, is_partitioned: bool) -> None:
+    by_id = "PARTITION BY RANGE (id)" if is_partitioned else ""
+    others = ", ".join(f"{name} text DEFAULT 'x'" for name in "abcdefghijklmnopqrstuvwxyz")
+    db.execute(
+        "CREATE TABLE public.sent (id bigint NOT NULL, tenant_id bigint, message_sid text,"
+        " direction text DEFAULT 'outbound', status text DEFAULT 'sent', to_number text DEFAULT"
+        f" '+442071234567', sent_at timestamptz DEFAULT '2025-11-14 12:00Z', {others}) {by_id}".encode()
+    )
+    if is_partitioned:
+        db.execute("CREATE TABLE public.sent_1 PARTITION OF public.sent DEFAULT")
+    add = "INSERT INTO public.sent (id, tenant_id, status) SELECT n, 1, %s FROM"
+    db.execute(f"{add} generate_series(1, 9) AS n".encode(), ["sent"])
+    db.execute("SELECT billing.meter_table('sent', 'billing.measure_sms_message', 'message_sid')")
+    db.execute(f"{add} generate_series(10, 19) AS n".encode(), ["sent"])
+    db.execute(f"{add} generate_series(20, 22) AS n".encode(), ["queued"])
+    db.execute("UPDATE public.sent SET status = 'sent' WHERE id > 19")
+    db.execute("UPDATE public.sent SET status = 'failed' WHERE id = 22")
+    assert standing(db) == 12
+    db.execute("SELECT billing.backfill_usage('2025-11-14', '2025-11-14')")
+    assert standing(db) == 21
+    assert_sound(db)
+    row = db.execute("SELECT count(*) FROM billing.find_subject('+442071234567')").fetchone()
+    assert row == (22 + 23,)
+    db.execute("SELECT billing.forget_subject('+442071234567', 'erase', 'a request', true)")
+    assert db.execute("SELECT * FROM billing.find_subject('+442071234567')").fetchall() == []
+    assert_sound(db)
+
+
 # What is done to a table, the rows that are billed all the same, and what verify() then says of it.
 CHANGED: dict[str, tuple[str, int, str]] = {
     "a child by INHERITS": (

@@ -31,7 +31,7 @@ BEGIN
     LOOP
         table_name := v_place.relation::text;
         FOR content IN EXECUTE format(
-            'SELECT to_jsonb(t) - ''secret'' FROM %s AS t WHERE %s', v_place.relation, (
+            'SELECT to_jsonb(t.*) - ''secret'' FROM %s AS t WHERE %s', v_place.relation, (
                 SELECT string_agg(format(
                     '(strpos(lower(translate(t.%1$I::text, ''+ -().'', '''')), $1) > 0 AND t.%1$I::text ~* $2)', k
                 ), ' OR ')

@@ -38,7 +38,7 @@ BEGIN
     EXECUTE format(
         $query$
         WITH touched AS MATERIALIZED (
-            SELECT t.ctid AS place, billing.forget_in_row(to_jsonb(t), $3::text[], $2, $4, $5) AS changes
+            SELECT t.ctid AS place, billing.forget_in_row(to_jsonb(t.*), $3::text[], $2, $4, $5) AS changes
             FROM %1$s AS t
             WHERE t.ctid >= $6::tid
                 AND t.ctid < $7::tid
@@ -53,7 +53,7 @@ BEGIN
                     FROM (SELECT t.*) AS r CROSS JOIN LATERAL %3$s AS m ORDER BY m.part
                 ) = ARRAY(
                     SELECT (m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity, m.occurred_at)::text
-                    FROM jsonb_populate_record(t, f.changes) AS r CROSS JOIN LATERAL %3$s AS m ORDER BY m.part
+                    FROM jsonb_populate_record(t.*, f.changes) AS r CROSS JOIN LATERAL %3$s AS m ORDER BY m.part
                 ) AS is_worth_the_same
             FROM touched AS f
             INNER JOIN %1$s AS t ON t.ctid = f.place
@@ -67,7 +67,7 @@ BEGIN
         $query$,
         p_table, v_touched, v_metered.measure_call,
         CASE WHEN p_dry_run THEN 'SELECT 1' ELSE format(
-            'UPDATE %1$s AS t SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(t, j.changes) AS n)
+            'UPDATE %1$s AS t SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(t.*, j.changes) AS n)
             FROM judged AS j WHERE t.ctid = j.place AND j.is_worth_the_same RETURNING 1',
             p_table, v_names
         ) END
