@@ -418,7 +418,8 @@ def test_a_column_may_be_called_as_we_call_things(db: Connection, *, is_partitio
     db.execute(
         "CREATE TABLE public.sent (id bigint NOT NULL, tenant_id bigint, message_sid text,"
         " direction text DEFAULT 'outbound', status text DEFAULT 'sent', to_number text DEFAULT"
-        f" '+442071234567', sent_at timestamptz DEFAULT '2025-11-14 12:00Z', {others}) {by_id}".encode()
+        " '+442071234567', sent_at timestamptz DEFAULT '2025-11-14 12:00Z',"
+        f" {others}) {by_id}".encode()
     )
     if is_partitioned:
         db.execute("CREATE TABLE public.sent_1 PARTITION OF public.sent DEFAULT")
