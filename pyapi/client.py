@@ -1309,7 +1309,7 @@ class Client:
         (started,) = self._execute("SELECT clock_timestamp()", {}, scalar_row)
         tables = self._execute(
             "SELECT source_table FROM billing.metered_tables"
-            " WHERE to_regclass(billing.qualify_source(source_table)) IS NOT NULL ORDER BY 1",
+            " WHERE billing.is_readable(source_table) ORDER BY 1",
             {},
             scalar_row,
         )

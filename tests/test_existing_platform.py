@@ -1006,7 +1006,15 @@ def test_a_table_that_calls_its_tenant_otherwise(db: Connection) -> None:
             db, "SELECT id FROM billing.usage_records WHERE tenant_id = %s", tenant_id
         )
         assert query(db, by_hand, tenant_id, fax, pages) == [(record_id,)]
-    db.execute("SELECT billing.record_usage(1, 'sms', 'message', 'SM100', 1)")
+    db.execute("SELECT billing.record_usage(1, 'sms', 'message', '+442071234567', 1)")
+    db.execute(
+        "INSERT INTO billing.pricing_rates (tenant_id, channel, resource_type, unit_price,"
+        " effective_from) VALUES (1, 'sms', 'message', 0.01, '2025-01-01')"
+    )
+    price_anew = "SELECT billing.propose_rerating(current_date - 1, current_date + 1)"
+    assert query(db, f"SELECT billing.apply_rerating(({price_anew}))") == [(1,)]
+    forget = "SELECT sum(changed) FROM billing.forget_subject('+442071234567', 'erase', 'a', true)"
+    assert query(db, forget) == [(4,)]
     db.execute("DROP TABLE faxes")
     db.execute("SELECT billing.record_usage(1, 'sms', 'message', 'SM101', 1)")
 

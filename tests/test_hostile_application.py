@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import psycopg
 import pytest
 from psycopg import Connection
+
+from pyapi import Client
+from pyapi.deploy import migrate
 
 DONE = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 1 AND 10"
 AGAIN = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 11 AND 20"
@@ -473,6 +478,21 @@ CHANGED: dict[str, tuple[str, int, str]] = {
         0,
         "it cannot be metered any more",
     ),
+    "no resource any more": (
+        f"{DONE}; ALTER TABLE calls DROP COLUMN call_sid; UPDATE calls SET status = 'completed'",
+        10,
+        "its columns are no longer those",
+    ),
+    "no measure any more": (
+        "CREATE FUNCTION public.measure_ours(p_id bigint, p_tenant_id bigint, p_call_sid text)"
+        " RETURNS SETOF billing.measurement LANGUAGE sql STABLE AS $$ SELECT * FROM"
+        " billing.measure_call(p_id, p_tenant_id, 'outbound', 'completed', '+1555', p_call_sid,"
+        " p_duration_seconds => 60) $$;"
+        " SELECT billing.meter_table('calls', 'measure_ours', 'call_sid');"
+        f" DROP FUNCTION measure_ours; {DONE}",
+        0,
+        "it cannot be metered any more",
+    ),
     "no id at all": (
         f"{DONE}; ALTER TABLE calls DROP COLUMN id; UPDATE calls SET status = 'completed'",
         10,
@@ -482,7 +502,9 @@ CHANGED: dict[str, tuple[str, int, str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGED)
-def test_a_table_that_changed_is_named_and_stops_nothing_else(db: Connection, change: str) -> None:
+def test_a_table_that_changed_is_named_and_stops_nothing_else(
+    database: str, db: Connection, change: str
+) -> None:
     statements, charges, problem = CHANGED[change]
     # Something is set aside: retrying it must not stop either.
     db.execute("UPDATE calls SET tenant_id = 99, status = 'completed' WHERE id = 20")
@@ -493,12 +515,22 @@ def test_a_table_that_changed_is_named_and_stops_nothing_else(db: Connection, ch
     assert len(named) == 1
     assert named.pop().startswith(problem)
     db.execute("INSERT INTO messages (id, tenant_id, status, sent_at) VALUES (1, 1, 'sent', now())")
-    for sweep in [SWEEP, RETRY, "SELECT billing.maintain()"]:
+    # Nor what is recorded by hand, priced anew, swept by command or updated.
+    by_hand = "SELECT billing.record_usage(1, 'social', 'message', 'by hand', 1)"
+    price_anew = (
+        "SELECT billing.apply_rerating(billing.propose_rerating('2025-11-01', current_date))"
+    )
+    for sweep in [SWEEP, RETRY, "SELECT billing.maintain()", by_hand, price_anew]:
         db.execute(sweep.encode())
+    with Client(database) as client:
+        swept = client.sweep(date(2025, 11, 1), date.today(), with_history=True)
+        assert "messages" in {batch.source_table for batch in swept}
     health = (
         "SELECT is_ok FROM billing.usage_health WHERE (metric, subject) = ('triggers_off', 'calls')"
     )
     assert db.execute(health.encode()).fetchall() == [(False,)]
+    db.execute("DELETE FROM billing.deployed_files WHERE path NOT LIKE 'migrations/%'")
+    assert migrate(database).reloaded
     db.execute("INSERT INTO tenants (id) VALUES (99)")
 
 

@@ -35,6 +35,13 @@ BEGIN
         AND a.attname IS DISTINCT FROM v_metered.resource_column
         AND a.atttypid = ANY ('{text,varchar,json,jsonb,text[],varchar[]}'::regtype[]);
 
+    IF v_columns IS NULL THEN
+        changed := 0;
+        kept := 0;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
     EXECUTE format(
         $query$
         WITH touched AS MATERIALIZED (
