@@ -25,7 +25,7 @@ BEGIN
                 )
             )
             AND CASE WHEN c.relnamespace = 'billing'::regnamespace THEN d.holds IN ('number', 'customer')
-                ELSE a.atttypid = ANY ('{text,varchar,json,jsonb,text[],varchar[]}'::regtype[]) END
+                ELSE a.attname IN (SELECT t.column_name FROM billing.list_text_columns(c.oid) AS t) END
         GROUP BY c.oid
         ORDER BY c.oid::regclass::text
     LOOP
