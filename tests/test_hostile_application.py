@@ -534,6 +534,71 @@ def test_a_table_that_changed_is_named_and_stops_nothing_else(
     db.execute("INSERT INTO tenants (id) VALUES (99)")
 
 
+RENAMED = {
+    "a table": ("public", "calls", "ALTER TABLE public.calls RENAME TO phone_calls"),
+    "a schema": ("app", "Calls", "ALTER SCHEMA app RENAME TO our_app"),
+    "a table in parts": ("public", "parts", 'ALTER TABLE public.parts RENAME TO "Parts"'),
+}
+
+
+@pytest.mark.parametrize("kind", RENAMED)
+def test_a_table_that_was_renamed_is_billed_under_the_name_that_it_had(
+    db: Connection, kind: str
+) -> None:
+    schema, table, rename = RENAMED[kind]
+    name = f'{schema}."{table}"'
+    if table != "calls":
+        by_id = "PARTITION BY RANGE (id)" if table == "parts" else ""
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+        db.execute(f"CREATE TABLE {name} (LIKE public.calls) {by_id}".encode())
+        if by_id:
+            db.execute(f"CREATE TABLE public.part PARTITION OF {name} DEFAULT".encode())
+        db.execute("SELECT billing.meter_table(%s, 'billing.measure_call', 'call_sid')", [name])
+        db.execute(f"INSERT INTO {name} SELECT * FROM calls".encode())
+    identity = "SELECT %s::regclass::oid, billing.source_table_name(%s)"
+    ((oid, source),) = db.execute(identity.encode(), [name, name]).fetchall()
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id <= 10".encode())
+    db.execute(rename.encode())
+
+    ((name,),) = db.execute("SELECT billing.qualify_source(%s)", [source]).fetchall()
+    assert db.execute(identity.encode(), [name, name]).fetchall() == [(oid, source)]
+    db.execute(f"UPDATE {name} SET duration_seconds = 61 WHERE id = 1".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 11".encode())
+    assert standing(db) == 11
+    found = db.execute("SELECT check_name, subject, detail FROM billing.verify()").fetchall()
+    assert found == [
+        ("tables are metered as they stand", source, f"it is called {name} by now"),
+    ]
+    # What got past its triggers is found, and what was set aside is tried again.
+    db.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 12".encode())
+    db.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER".encode())
+    db.execute(SWEEP.encode())
+    assert standing(db) == 12
+    db.execute(f"UPDATE {name} SET status = 'completed', tenant_id = 99 WHERE id = 13".encode())
+    db.execute("INSERT INTO tenants (id) VALUES (99)")
+    db.execute(RETRY.encode())
+    assert standing(db) == 13
+
+    db.execute("SELECT billing.meter_table(%s, 'billing.measure_call', 'call_sid')", [name])
+    assert_sound(db)
+    db.execute(f"UPDATE {name} SET duration_seconds = 62 WHERE id = 1".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 14".encode())
+    db.execute(f"DELETE FROM {name} WHERE id = 14".encode())
+    swept = "SELECT sum(recorded) FROM billing.backfill_usage('2025-11-01', '2025-11-30')"
+    assert db.execute(swept.encode()).fetchall() == [(0,)]
+    assert standing(db) == 14
+    query = "SELECT DISTINCT source_table FROM billing.usage_records"
+    assert db.execute(query.encode()).fetchall() == [(source,)]
+    assert_sound(db)
+
+    db.execute("SELECT billing.unmeter_table(%s)", [name])
+    query = "SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname LIKE 'billing%%'"
+    assert db.execute(query.encode(), [oid]).fetchall() == []
+    query = "SELECT FROM billing.metered_tables WHERE source_table = %s"
+    assert db.execute(query.encode(), [source]).fetchall() == []
+
+
 @pytest.mark.parametrize(
     "making",
     [

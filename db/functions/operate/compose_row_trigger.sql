@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION billing.compose_row_trigger(p_source_table text, p_measure_call text)
 RETURNS text
 LANGUAGE sql
-IMMUTABLE
+STABLE
 AS $$
     SELECT format($body$
 DECLARE

@@ -19,6 +19,12 @@ BEGIN
                 WHEN billing.compose_measure_call(v_table, split_part(v_metered.measure_call, '(', 1)::regproc)
                     <> v_metered.measure_call
                 THEN 'its columns are no longer those it was metered with'
+                WHEN EXISTS (
+                    SELECT
+                    FROM pg_proc AS p
+                    WHERE p.oid = to_regproc(billing.name_trigger_function(source_table))
+                        AND strpos(p.prosrc, billing.qualify_source(source_table)) = 0
+                ) THEN format('it is called %s by now', billing.qualify_source(source_table))
                 ELSE billing.find_metering_problem(v_table, v_metered.measure_call)
             END;
         EXCEPTION
