@@ -626,6 +626,32 @@ def test_backfill_by_command_counts_as_the_function(database: str, db: Connectio
     assert figures(db, query) == (3, 0, 2, 1)
 
 
+def test_a_backfill_of_all_time_makes_partitions_for_months_that_have_usage(
+    database: str, db: Connection
+) -> None:
+    """Each partition is one more for a correction to look into, and to lock."""
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_records'::regclass"
+    (before,) = figures(db, partitions)
+    without_triggers(
+        db,
+        "INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)"
+        " VALUES (1, 1, 'completed', '2001-05-10', 60), (2, 1, 'completed', '2003-07-10', 60)",
+    )
+    done = run(database, "backfill", "--from", "1990-01-01", "--to", "2025-12-31")
+    assert done.exit_code == 0
+    assert figures(db, partitions) == (before + 2,)
+    with Client(database) as client:
+        assert (
+            sum(
+                table.already_recorded
+                for table in client.backfill(date(1990, 1, 1), date(2025, 12, 31))
+            )
+            == 2
+        )
+    assert figures(db, partitions) == (before + 2,)
+    assert figures(db, "SELECT count(*) FROM usage_records_default") == (0,)
+
+
 def test_rows_that_stay_busy_fail_the_command(
     database: str, db: Connection, connect: Callable[..., Connection]
 ) -> None:
