@@ -378,6 +378,31 @@ def test_taking_a_month_away_gives_up_when_readers_are_long(
     db.execute(f"SELECT billing.{act}('2025-08-01')".encode())
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        "unmeter_table('calls')",
+        "meter_table('calls', 'billing.measure_call')",
+        "attach_guards()",
+    ],
+)
+def test_what_takes_a_whole_table_gives_up_when_a_writer_is_long(
+    db: Connection, connect: Callable[..., Connection], act: str
+) -> None:
+    """Whoever comes after would queue behind the lock that it waits for."""
+    if act.startswith("meter_table"):
+        db.execute("SELECT unmeter_table('calls')")
+    else:
+        db.execute("ALTER TABLE usage_records DISABLE TRIGGER append_only")
+    writer = connect()
+    add_calls(writer, 1, 1)
+    writer.execute("UPDATE calls SET duration_seconds = 61")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        db.execute(f"SELECT billing.{act}".encode())
+    writer.rollback()
+    db.execute(f"SELECT billing.{act}".encode())
+
+
 def test_a_charge_follows_its_row_to_the_day_that_it_moved_to_with_triggers_off(
     db: Connection,
 ) -> None:
