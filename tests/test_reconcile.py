@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -328,6 +329,30 @@ def test_maintain_does_not_wait_for_a_row_with_others_locked(
     maintenance.commit()
     writer.commit()
     assert figures(db, "SELECT * FROM retry_unrated()") == (3, 0)
+
+
+def test_maintain_does_not_wait_for_a_table_with_rows_locked(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    """A writer of such a row may be whom it waits for."""
+    add_calls(db, 1, 2)
+    db.execute("UPDATE calls SET tenant_id = 999 WHERE id = 2")
+    # What came unexpectedly is moved: nobody uses usage_records meanwhile.
+    db.execute("INSERT INTO messages (tenant_id, status, sent_at) VALUES (1, 'sent', '2003-05-05')")
+    writer, maintenance = connect(), connect()
+    writer.execute("UPDATE calls SET duration_seconds = 61 WHERE id = 1")
+    with ThreadPoolExecutor() as pool:
+        round_ = pool.submit(lambda: maintenance.execute("SELECT * FROM maintain()").fetchall())
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'relation'"
+        while db.execute(waits, [maintenance.info.backend_pid]).fetchone() == (0,):
+            assert not round_.done()
+        writer.execute("SET lock_timeout = '100ms'")
+        writer.execute("UPDATE calls SET hangup_cause = 'x' WHERE id = 2")
+        writer.commit()
+        done = {task: count for task, count, _ in round_.result()}
+    maintenance.commit()
+    assert done["months moved out of the default partition"] == 2
+    assert broken(db) == ["usage is rated"]
 
 
 def test_a_transaction_left_open_or_prepared_keeps_nobody_waiting(
