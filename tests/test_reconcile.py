@@ -428,6 +428,39 @@ def test_what_takes_a_whole_table_gives_up_when_a_writer_is_long(
     db.execute(f"SELECT billing.{act}".encode())
 
 
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_correction_in_a_snapshot_from_before_its_month_was_detached(
+    db: Connection, connect: Callable[..., Connection], level: IsolationLevel, *, dropped: bool
+) -> None:
+    """It sees neither the records nor that they are gone."""
+    db.execute("SELECT ensure_partition('2025-11-01')")
+    add_calls(db, 1, 1)
+    writer = connect()
+    writer.isolation_level = level
+    writer.execute("SELECT FROM tenants")
+    db.execute("SELECT detach_month('2025-11-01')")
+    if dropped:
+        db.execute("SELECT drop_month('2025-11-01')")
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        writer.execute("UPDATE calls SET duration_seconds = 61")
+    writer.rollback()
+    # Tried again, it sees that; and of other months nothing is kept from being billed.
+    writer.execute("UPDATE calls SET duration_seconds = 61")
+    writer.execute(
+        "INSERT INTO messages (tenant_id, status, sent_at) VALUES (1, 'sent', '2003-05-05')"
+    )
+    writer.commit()
+    assert figures(db, "SELECT sqlstate FROM unrated_usage") == ("UB006",)
+    assert figures(db, "SELECT count(*) FROM usage_records") == (1,)
+    assert figures(db, "SELECT count(*) FROM detached_months") == (1,)
+    if not dropped:
+        db.execute("SELECT attach_month('2025-11-01')")
+        db.execute("SELECT retry_unrated()")
+        assert figures(db, "SELECT sum(seconds) FROM usage_records") == (61,)
+        assert broken(db) == []
+
+
 def test_a_charge_follows_its_row_to_the_day_that_it_moved_to_with_triggers_off(
     db: Connection,
 ) -> None:
