@@ -6,18 +6,26 @@ STABLE
 AS $$
     SELECT m.source_table, q.source, quote_ident(m.resource_column), strpos(m.measure_call, '=> r.tenant_id::') > 0
     FROM billing.metered_tables AS m
-    CROSS JOIN LATERAL (SELECT billing.qualify_source(m.source_table)) AS q (source)
+    CROSS JOIN LATERAL (SELECT billing.qualify_source(m.source_table) OFFSET 0) AS q (source)
     WHERE m.resource_column IS NOT NULL
         -- The application may have dropped its table, or a column of it: who asks for another's does not fail by that.
-        AND ARRAY(
-            SELECT a.attname::text
-            FROM pg_attribute AS a
-            INNER JOIN pg_type AS t ON t.oid = a.atttypid
-            WHERE a.attrelid = to_regclass(q.source)
-                AND NOT a.attisdropped
-                AND (a.attname <> 'id'
-                    OR COALESCE(NULLIF(t.typbasetype, 0), t.oid) IN ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype))
-        ) @> ARRAY['id', m.resource_column, CASE WHEN strpos(m.measure_call, '=> r.tenant_id::') > 0 THEN 'tenant_id' ELSE 'id' END];
+        AND NOT EXISTS (
+            SELECT
+            FROM unnest(ARRAY['id', m.resource_column, CASE WHEN strpos(m.measure_call, '=> r.tenant_id::') > 0 THEN 'tenant_id' END]) AS n (name)
+            WHERE NOT EXISTS (
+                SELECT
+                FROM pg_attribute AS a
+                WHERE a.attrelid = to_regclass(q.source)
+                    AND a.attname = n.name
+                    AND NOT a.attisdropped
+                    AND (n.name <> 'id' OR (
+                        SELECT COALESCE(NULLIF(t.typbasetype, 0), t.oid) IN ('bigint'::regtype, 'integer'::regtype, 'smallint'::regtype)
+                        FROM pg_type AS t
+                        WHERE t.oid = a.atttypid
+                    ))
+            )
+            AND n.name IS NOT NULL
+        );
 $$;
 
 COMMENT ON FUNCTION billing.list_keyed_tables IS
