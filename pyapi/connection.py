@@ -21,7 +21,7 @@ KEEPALIVES = {
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Return a new connection in autocommit mode.
+    """Return a new connection in autocommit mode, READ COMMITTED whatever the database's default.
 
     conninfo: libpq's URI or keyword form; ``postgresql+driver://`` is read as ``postgresql://``,
     and what it leaves out comes from the PG* variables.
@@ -48,6 +48,10 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
     if "service" not in fields:
         defaults |= {"connect_timeout": CONNECT_TIMEOUT} | KEEPALIVES
     try:
-        return psycopg.connect(**(defaults | fields), autocommit=True)
+        connection = psycopg.connect(**(defaults | fields), autocommit=True)
+        # Commands wait for others and then look what these wrote: a database or a role may have
+        # set that each transaction sees what was there when it began.
+        connection.execute("SET default_transaction_isolation = 'read committed'")
+        return connection
     except psycopg.Error as error:
         raise translate(error) from None
