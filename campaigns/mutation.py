@@ -41,6 +41,7 @@ PYTEST = {
     "measure": "existing_platform hostile",
     "rate": "every_price exactness longest_prefix time_of_day",
     "record/replace_charges": "rerating",
+    "record/record_difference": "rerating exactness hostile_application histories concurrency",
     "record/record_usage": "exactness concurrency",
     **dict.fromkeys(
         (

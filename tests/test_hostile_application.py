@@ -411,6 +411,13 @@ def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: st
     assert_sound(db)
 
 
+def test_a_write_within_a_write_is_remembered_until_the_transaction_ends(db: Connection) -> None:
+    for statement in DEEDS["a statement trigger that changes the rows five deep"][0]:
+        db.execute(statement.encode())
+    setting = db.execute("SELECT current_setting('billing.is_nested', true)").fetchone()
+    assert setting == ("",)
+
+
 # What is done to a table, the rows that are billed all the same, and what verify() then says of it.
 CHANGED: dict[str, tuple[str, int, str]] = {
     "a child by INHERITS": (
