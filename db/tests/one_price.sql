@@ -1,6 +1,6 @@
 -- Usage costs the same whichever way it is priced: by itself, among many, or again at its recorded rate.
 BEGIN;
-SELECT plan(16);
+SELECT plan(19);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 
@@ -71,6 +71,12 @@ FROM (VALUES
     (7, 'voice', 'Infinity', '2025-11-14', 'UB003', 'endless'), (7, 'voice', 60, 'infinity', 'UB003', 'a time that never is')
 ) AS bad (tenant_id, channel, measured, at, problem, name);
 SELECT is((price_usage(7, 'voice', 'minute', 0, NULL, '2025-11-14')).total_cost, 0::numeric, 'nothing costs nothing');
+
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, connection_fee, terms)
+VALUES (7, 'voice', 'minute', '42', 0.1, '2025-01-01', 0.05, '{"maximum_charge": "0.3"}');
+SELECT is((price_usage(7, 'voice', 'minute', 60, '42', '2025-11-14')).total_cost, 0.15, 'a price with a most, and less than it');
+SELECT is((price_usage(7, 'voice', 'minute', 600, '42', '2025-11-14')).total_cost, 0.3, 'no more than it');
+SELECT is((price_usage(7, 'voice', 'minute', 0, '42', '2025-11-14')).total_cost, 0::numeric, 'and no fee for nothing');
 
 SELECT * FROM finish();
 ROLLBACK;
