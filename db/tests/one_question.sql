@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(71);
+SELECT plan(72);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -112,7 +112,8 @@ BEGIN
 END;
 $$;
 SELECT meter_table('public.fragile', 'public.measure_fragile') \g /dev/null
-INSERT INTO fragile VALUES (1, 7, 'large'), (2, 7, 'UB');
+INSERT INTO fragile VALUES (1, 7, 'large'), (2, 7, 'UB'), (3, 7, '1');
+SELECT is(record_row('fragile', 3), 0, 'a row that is recorded already');
 SELECT is(
     pg_temp.advice($$SELECT record_row('fragile', 1)$$), '22P02 fragile 1 cannot be measured or recorded. Mend the row, or its measure function.',
     'a row that cannot be measured');
