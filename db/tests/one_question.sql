@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(72);
+SELECT plan(73);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -177,6 +177,9 @@ SELECT is(
 SELECT set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'x', '{}'), set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'y', '{}') \g /dev/null
 SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'rows without an id share an entry');
 SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was deleted before it was rated', 'no other');
+
+SELECT set_aside('calls', 904, NULL::smallint, 7, 'UB001', 'z', '{}') \g /dev/null
+SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'which is none of a row that has one');
 
 -- A charge that has no row any more, beside one recorded by hand for the same resource.
 SELECT record_usage(7, 'sms', 'message', 'kept', 1), record_usage(7, 'sms', 'message', 'other', 2) \g /dev/null
