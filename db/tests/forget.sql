@@ -1,6 +1,6 @@
 -- A number is taken out of everything that was recorded of it, in every month, and no figure changes.
 BEGIN;
-SELECT plan(34);
+SELECT plan(35);
 \ir fixtures/tenants.sql
 SET timezone = 'UTC';
 
@@ -32,6 +32,10 @@ SELECT is((SELECT count(*) FROM forgotten_subjects), 0::bigint, 'nor does it rem
 SELECT is(pg_temp.forget(false), 'direct_usage 1, reservations 1, unrated_usage 1, usage_records_default 2 kept 1', 'then it is done');
 SELECT is(current_setting('billing.forgets'), 'off', 'and nothing else may be changed any more');
 SELECT is(pg_temp.forget(false), 'usage_records_default 0 kept 1', 'once');
+SELECT is(
+    (SELECT (f.changed, f.kept)::text FROM read_subject('442071234567') AS s
+        CROSS JOIN LATERAL forget_in_table('unrated_usage', 'unrated_usage', s.needle, s.pattern, '***', '\x01', 0, 100) AS f), '(0,0)',
+    'where there are no keys none is kept');
 
 -- What is left.
 SELECT is(

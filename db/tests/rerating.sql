@@ -1,6 +1,6 @@
 -- Re-rating is a stored difference: proposed, read, applied once, and never at the cost of what was issued.
 BEGIN;
-SELECT plan(33);
+SELECT plan(34);
 \ir fixtures/tenants.sql
 
 CREATE FUNCTION pg_temp.story()
@@ -14,6 +14,7 @@ SELECT record_usage(7, 'voice', 'minute', 'D', 2, '{"agent": "x"}', '2025-11-20 
 \gset
 -- A row that is about to take over what was recorded by hand.
 INSERT INTO calls (id, tenant_id, call_sid, status) VALUES (4, 7, 'D', 'ringing'), (5, 7, 'E', 'ringing');
+INSERT INTO messages (id, tenant_id, channel, status) VALUES (2, 7, 'sms', 'queued');
 SELECT propose_rerating('2025-11-01', '2025-11-30') AS nothing
 \gset
 SELECT is_empty(format('SELECT * FROM get_rerating(%s)', :nothing), 'while prices are as they were, nothing changes');
@@ -40,6 +41,7 @@ SELECT is(apply_rerating(:proposal), 3::bigint, 'applying it says how many charg
 SELECT set_eq(
     'SELECT id FROM calls WHERE xmax <> 0', '{2,3,4}'::bigint[],
     'the rows of its charges are locked, and that of a resource recorded by hand, and no others');
+SELECT is((SELECT xmax <> 0 FROM messages WHERE id = 2), false, 'nor one of another table with the same id');
 SELECT results_eq(
     'SELECT * FROM pg_temp.story()',
     $$VALUES ('A', 'charge', 1, 0.015, 1::bigint), ('B', 'charge', 1, 0.015, 2), ('B', 'reversal', 2, -0.015, 2), ('B', 'charge', 3, 0.02, 2),
