@@ -1256,7 +1256,12 @@ class Client:
         Yields, after each batch, how many tenants are done, how many there are, and what became of
         the batch's periods. On an autocommit connection each batch is committed on its own.
         """
-        tenants = self._execute("SELECT id FROM public.tenants ORDER BY id", {}, scalar_row)
+        # Not from the application's table, which billing_admin need not be able to read.
+        tenants = self._execute(
+            "SELECT tenant_id FROM billing.read_tenants(NULL, false) ORDER BY tenant_id",
+            {},
+            scalar_row,
+        )
         for first in range(0, len(tenants), batch):
             page = tenants[first : first + batch]
             outcomes = self._all(

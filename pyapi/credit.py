@@ -128,10 +128,9 @@ def reserve(
         else:
             granted = Decimal(client.reserve_call(tenant_id, to_number, key, seconds))
             name = "granted_seconds"
-        reserved = client.balance(tenant_id).reserved
-    shown = [(name.replace("_", " "), cli.number(granted)), ("reserved", cli.money(reserved))]
-    values = {"key": key, name: granted, "reserved": reserved}
-    cli._print_one(values, f"Reservation {key} of tenant {tenant_id}", shown)
+    shown = [(name.replace("_", " "), cli.number(granted))]
+    title = f"Reservation {key} of tenant {tenant_id}"
+    cli._print_one({"key": key, name: granted}, title, shown)
 
 
 @click.command()

@@ -657,3 +657,16 @@ def test_the_page_on_access_runs(platform: Connection, cluster: Cluster, databas
     )
     assert done.returncode == 0, done.stderr
     assert "voice" in done.stdout
+
+
+def test_commands_work_for_the_role_they_are_for(
+    database: str, platform: Connection, login: Login
+) -> None:
+    def run(role: str, *arguments: str) -> str:
+        conninfo = make_conninfo(database, user=login(role).info.user, password="x")
+        done = CliRunner().invoke(cli.main, ["-d", conninfo, *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "issued" in run("billing_admin", "invoices", "run", "--period", "2025-11")
+    assert "granted seconds" in run("billing_writer", "reserve", "7", "+12025550100", "--key", "K")
