@@ -335,8 +335,8 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("key"),
         Column("tenant_id", "{}".format, "tenant"),
         Column("row_count", number, "rows"),
-        Column("old_values", json.dumps, "old"),
-        Column("new_values", json.dumps, "new"),
+        Column("old_values", lambda value: json_of(value), "old"),
+        Column("new_values", lambda value: json_of(value), "new"),
         Column("via"),
         Column("reason"),
     ),
@@ -387,13 +387,18 @@ def print_titled(title: str, table: Table) -> None:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    click.echo(json_of(value, indent=2))
 
 
 def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     writer = csv.writer(_LinesOfUnix(), lineterminator="\r\n")
     writer.writerow(names)
     writer.writerows(map(_cell, row) for row in rows)
+
+def json_of(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, its decimals as texts."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
+
 
 
 class _LinesOfUnix:
@@ -408,8 +413,8 @@ def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return guard(value)
     if isinstance(value, (Mapping, list, tuple)):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return _plain(value)
+        value = json_of(value)
+    return guard(value) if isinstance(value, str) else _plain(value)
 
 
 # Arguments
@@ -645,7 +650,7 @@ def quote(
     rows = [asdict(row) for row in why]
     if _settings().format == "csv":
         # One row as ever: the explanation, which has rows of its own, is JSON in its last field.
-        _print_one(asdict(found) | {"explanation": json.dumps(_plain(rows))}, title, shown)
+        _print_one(asdict(found) | {"explanation": json_of(rows)}, title, shown)
     else:
         _print_one(asdict(found) | {"explanation": rows}, title, shown)
     if _settings().format == "table":

@@ -7,17 +7,19 @@ with a time zone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 
 from pyapi.connection import connect
 from pyapi.errors import BadQuantityError, UnknownSourceError, translated
@@ -600,6 +602,8 @@ class RateGap:
 
 
 Row = TypeVar("Row")
+
+_load_json = partial(json.loads, parse_float=Decimal)
 
 
 class Client:
@@ -1524,8 +1528,12 @@ class Client:
         return self._execute(f"SELECT {call}", values, scalar_row)[0]
 
     def _execute(self, query: str, values: dict[str, object], row_factory: Any) -> list[Any]:
+        # Integers without a type: one that is too large is then out of range, where a bigint would
+        # be for a function that does not exist.
+        given = {name: str(of) if type(of) is int else of for name, of in values.items()}
         with translated(), self._connected().cursor(row_factory=row_factory) as cursor:
-            return cursor.execute(query.encode(), values).fetchall()
+            set_json_loads(_load_json, cursor)
+            return cursor.execute(query.encode(), given).fetchall()
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None:
