@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed (verify: an invariant is violated), 2 misuse.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import sys
@@ -162,6 +163,14 @@ class _Group(click.Group):
             return super().invoke(context)
         except UsageError as error:
             _fail(error.message, error.detail, error.hint)
+        except UnicodeEncodeError as error:
+            text = error.object[error.start : error.end]
+            hint = "for output in UTF-8 set PYTHONIOENCODING=utf-8"
+            _fail(f"{text!a} cannot be written in {error.encoding}", hint=hint)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # The reader has had enough: click ends in silence.
+            _fail(str(error))
 
 
 def _say(message: str) -> None:

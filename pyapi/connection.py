@@ -38,7 +38,7 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
         )
     try:
         fields = conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
         # libpq quotes the part it cannot read, which may be the password: its text stays here.
         raise DatabaseUnavailableError(
             "the database's address cannot be understood",
