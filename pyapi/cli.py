@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
@@ -395,6 +395,11 @@ def print_titled(title: str, table: Table) -> None:
     console.print(table)
 
 
+def json_of(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, its decimals as texts."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
+
+
 def _print_json(value: Any) -> None:
     click.echo(json_of(value, indent=2))
 
@@ -403,11 +408,6 @@ def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     writer = csv.writer(_LinesOfUnix(), lineterminator="\r\n")
     writer.writerow(names)
     writer.writerows(map(_cell, row) for row in rows)
-
-def json_of(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON, its decimals as texts."""
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
-
 
 
 class _LinesOfUnix:
@@ -419,8 +419,6 @@ class _LinesOfUnix:
 
 def _cell(value: Any) -> Any:
     """Return a value as CSV gives it: texts such that no spreadsheet runs them, lists as JSON."""
-    if isinstance(value, str):
-        return guard(value)
     if isinstance(value, (Mapping, list, tuple)):
         value = json_of(value)
     return guard(value) if isinstance(value, str) else _plain(value)
@@ -452,30 +450,29 @@ def decimal(value: str | Decimal) -> Decimal:
     return result
 
 
-def instant(value: str | datetime) -> datetime:
+def day_or_instant(value: str | date) -> date:
     """Parse a day, or an instant with its offset from UTC. Raises click.BadParameter."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value
-    result: datetime | None
     try:
-        result = format_instant(date.fromisoformat(value))
+        return date.fromisoformat(value)
     except ValueError:
-        try:
-            result = datetime.fromisoformat(value)
-        except ValueError:
-            result = None
+        pass
+    try:
+        result = datetime.fromisoformat(value)
+    except ValueError:
+        result = None
     if result is None or result.tzinfo is None:
         expected = "a day as in 2025-11-30 nor an instant as in 2025-11-30T18:00+01:00"
         raise click.BadParameter(f"{value!r} is neither {expected}")
     return result
 
 
-def format_instant(of: date | None) -> datetime | None:
-    """Return an instant that falls on this day from Hawaii to New Zealand, tenants' zones unknown.
-
-    The engine asks for an instant and finds the tenant's own day.
-    """
-    return None if of is None else datetime.combine(of, time(10), timezone.utc)
+def end_of(client: Client, tenant_id: int, at: date | None) -> datetime | None:
+    """Return an instant as it is, and of a day its last one where the tenant is."""
+    if at is None or isinstance(at, datetime):
+        return at
+    return client.end_of_day(tenant_id, at)
 
 
 def _today() -> date:
@@ -546,8 +543,9 @@ def demo() -> None:
 def current(tenant_id: int, as_of: date | None) -> None:
     """Show the usage of a tenant's current billing period."""
     with _client() as client:
-        period = client.billing_period(tenant_id, format_instant(as_of))
-        usage = client.current_period_usage(tenant_id, format_instant(as_of))
+        at = end_of(client, tenant_id, as_of)
+        period = client.billing_period(tenant_id, at)
+        usage = client.current_period_usage(tenant_id, at)
     span = f"{period.period_start} to {period.period_end}"
     title = f"Usage of tenant {tenant_id}, {span}"
     _print_rows(Usage, usage, title, f"tenant {tenant_id} has no usage from {span}")
@@ -572,6 +570,12 @@ def history(tenant_id: int, start: date | None, end: date | None, interval: str)
         usage = client.usage_history(tenant_id, start, end, interval)
     title = f"Usage of tenant {tenant_id} by {interval}, {start} to {end}"
     _print_rows(UsageBucket, usage, title, f"tenant {tenant_id} has no usage from {start} to {end}")
+
+
+def _noon_of(client: Client, tenant_id: int, at: date | None) -> datetime | None:
+    if at is None or isinstance(at, datetime):
+        return at
+    return client.end_of_day(tenant_id, at) - timedelta(hours=12, microseconds=-1)
 
 
 def _print_invoice(found: InvoiceWithLines) -> None:
@@ -600,8 +604,7 @@ def _print_invoice(found: InvoiceWithLines) -> None:
 def balance(tenant_id: int, as_of: date | None) -> None:
     """Show what a tenant has, has used, has reserved, and has left."""
     with _client() as client:
-        at = None if as_of is None else client.end_of_day(tenant_id, as_of)
-        found = client.balance(tenant_id, at)
+        found = client.balance(tenant_id, end_of(client, tenant_id, as_of))
     shown = [(item.name.replace("_", " "), money(getattr(found, item.name))) for item in _BALANCE]
     _print_one(asdict(found), f"Balance of tenant {tenant_id}", shown)
 
@@ -618,7 +621,9 @@ _BALANCE = fields(Balance)
 @click.option("--quantity", type=decimal, default="1", show_default=True)
 @click.option("--to", "destination", help="The number or address that it goes to.")
 @click.option(
-    "--at", type=instant, help="A day, or an instant as in 2025-11-30T18:00+01:00; default now."
+    "--at",
+    type=day_or_instant,
+    help="A day (its noon), or an instant as in 2025-11-30T18:00+01:00; default now.",
 )
 @_database_option
 @_format_option
@@ -630,15 +635,16 @@ def quote(
     resource: str,
     quantity: Decimal,
     destination: str | None,
-    at: datetime | None,
+    at: date | None,
 ) -> None:
     """Show what a call, or a quantity of something else, would cost, and why."""
     found: Quote
     if channel is not None:
         if seconds is not None:
             raise click.UsageError("--seconds is for calls: use it without --channel")
-        asked = tenant_id, channel, resource, quantity, destination or to_number, at
         with _client_of_one_instant() as client:
+            when = _noon_of(client, tenant_id, at)
+            asked = tenant_id, channel, resource, quantity, destination or to_number, when
             found = client.quote(*asked)
             why = client.explain_quote(*asked)
         title = f"{number(quantity)} {channel} {resource} for tenant {tenant_id}"
@@ -646,8 +652,9 @@ def quote(
         if to_number is None or seconds is None:
             raise click.UsageError("a call needs TO_NUMBER and --seconds, all else --channel")
         with _client_of_one_instant() as client:
-            found = client.quote_call(tenant_id, to_number, seconds, at)
-            why = client.explain_quote_call(tenant_id, to_number, seconds, at)
+            when = _noon_of(client, tenant_id, at)
+            found = client.quote_call(tenant_id, to_number, seconds, when)
+            why = client.explain_quote_call(tenant_id, to_number, seconds, when)
         title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
     shown = [
         ("billed quantity", number(Decimal(f"{found.billed_quantity:.4f}"))),

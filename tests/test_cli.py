@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pyapi import Client, Usage, UsageBucket, cli, errors
-from pyapi.errors import ERRORS, UnknownSourceError, UsageError
+from pyapi.errors import ERRORS, BadArgumentError, UnknownSourceError, UsageError
 
 pytestmark = pytest.mark.newest
 
@@ -225,8 +227,6 @@ def test_what_nobody_would_ask_for_is_answered(database: str, tenant: int) -> No
     assert f"{10**40:,}" in large.stdout
 
 
-def test_an_unknown_invoice_has_a_hint(database: str, tenant: int) -> None:
-    result = run("-d", database, "invoice", 99)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -330,6 +330,8 @@ def test_retention_in_parts_of_days(database: str) -> None:
     assert kept["keep"] == "1.5 days"
 
 
+def test_an_unknown_invoice_has_a_hint(database: str, tenant: int) -> None:
+    result = run("-d", database, "invoice", 99)
     assert result.exit_code == 1
     assert "unknown invoice" in result.stderr
     assert "hint: " in result.stderr
