@@ -387,7 +387,7 @@ class Housekeeping:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row that holds somebody's number or address."""
+    """A row that holds somebody's number or address; fractions in content are Decimal."""
 
     table_name: str
     tenant_id: int | None
@@ -473,7 +473,10 @@ class Violation:
 
 @dataclass(frozen=True)
 class Act:
-    """An administrative act. key: the row; via: the function called, None for one by hand."""
+    """An administrative act. key: the row; via: the function called, None for one by hand.
+
+    Fractions in old_values and new_values are Decimal.
+    """
 
     id: int
     at: datetime
