@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from threading import RLock
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -613,8 +614,9 @@ class Client:
     """The engine of one database.
 
     Given an address, the client connects on first use, in autocommit mode, and is a context
-    manager that closes. Given a connection, it works in that connection's transaction, and never
-    commits, rolls back or closes.
+    manager that closes; after that connection was lost, the next call makes another. Given a
+    connection, it works in that connection's transaction, and never commits, rolls back or closes.
+    Threads that share a client take turns, and each as_tenant is one turn.
 
     An argument left None is not sent: the SQL function's own default holds. Every method raises
     UsageError or one of its subclasses, see pyapi.errors.
@@ -623,6 +625,8 @@ class Client:
     def __init__(self, conninfo_or_connection: str | psycopg.Connection[Any] = "") -> None:
         self._conninfo: str | None = None
         self._connection: psycopg.Connection[Any] | None = None
+        # Another thread's query within as_tenant would be that tenant's.
+        self._turn = RLock()
         if isinstance(conninfo_or_connection, str):
             self._conninfo = conninfo_or_connection
         else:
@@ -652,7 +656,7 @@ class Client:
         For what an API does for a request: one transaction, after which the connection is what it
         was, and may serve the next. Its role has to be one that was granted billing_api.
         """
-        with translated():
+        with self._turn, translated():
             connection = self._connected()
             with connection.transaction():
                 before = connection.execute(
@@ -1534,14 +1538,19 @@ class Client:
         # Integers without a type: one that is too large is then out of range, where a bigint would
         # be for a function that does not exist.
         given = {name: str(of) if type(of) is int else of for name, of in values.items()}
-        with translated(), self._connected().cursor(row_factory=row_factory) as cursor:
+        with (
+            self._turn,
+            translated(),
+            self._connected().cursor(row_factory=row_factory) as cursor,
+        ):
             set_json_loads(_load_json, cursor)
             return cursor.execute(query.encode(), given).fetchall()
 
     def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None:
-            self._connection = connect(self._conninfo or "")
-        return self._connection
+        connection = self._connection
+        if connection is None or (self._conninfo is not None and connection.closed):
+            connection = self._connection = connect(self._conninfo or "")
+        return connection
 
 
 def _set_locally(connection: psycopg.Connection[Any], role: str, tenant: str) -> None:
