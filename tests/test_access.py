@@ -675,6 +675,7 @@ def test_commands_work_for_the_role_they_are_for(
         return done.output
 
     assert "issued" in run("billing_admin", "invoices", "run", "--period", "2025-11")
+    assert rows(login("billing_admin"), "SELECT * FROM billing.list_trigger_gaps()") == []
     assert "granted seconds" in run("billing_writer", "reserve", "7", "+12025550100", "--key", "K")
 
 

@@ -3,6 +3,8 @@ CREATE OR REPLACE FUNCTION billing.compose_measure_call(p_table regclass, p_meas
 RETURNS text
 LANGUAGE plpgsql
 STABLE
+-- A type has its schema, for who runs the call has another path.
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_missing text;
