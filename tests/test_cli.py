@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, Usage, UsageBucket, cli, errors
 from pyapi.errors import ERRORS, BadArgumentError, UnknownSourceError, UsageError
@@ -318,6 +319,14 @@ def test_numbers_within_json_are_exact(database: str, tenant: int) -> None:
     (act,) = read_json("-d", database, "audit", "--action", "grant_credit")
     assert act["new_values"]["amount"] == "12345678901.1234567891"
     assert '"12345678901.1234567891"' in run("-d", database, "audit").stdout
+
+
+def test_how_a_database_writes_times_does_not_matter(database: str, tenant: int) -> None:
+    styles = "-c datestyle=German -c intervalstyle=sql_standard"
+    with Client(make_conninfo(database, options=styles)) as client:
+        end = client.end_of_day(tenant, date(2025, 11, 15))
+        assert end == datetime(2025, 11, 15, 23, 59, 59, 999999, tzinfo=timezone.utc)
+        assert {kept.keep for kept in client.retention()} >= {timedelta(days=90)}
 
 
 def test_retention_in_parts_of_days(database: str) -> None:
