@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(73);
+SELECT plan(79);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -69,6 +69,10 @@ SELECT is((measure_whatsapp_message(1, 7, 'outbound', 'sent')).channel, 'whatsap
 SELECT is((measure_email(1, 7, 'sent')).channel, 'email', 'nor one of emails');
 SELECT is((measure_sms_message(1, 7, 'outbound', 'sent')).channel, 'sms', 'nor one of SMS');
 SELECT is(problem_reason('UB002') || ', ' || problem_reason('UB011'), 'unknown tenant, the row has no id, by which it would be found again', 'why there is no price');
+SELECT is(find_problem(largest_quantity('minute'), 'minute') IS NULL AND find_problem(0.000001, 'minute') IS NULL, true, 'the most and the least that may be billed');
+SELECT is(find_problem(0, 'minute') || find_problem(largest_quantity('minute') + 1, 'minute') || find_problem(NULL, 'minute'), 'UB003UB003UB003', 'and what may not');
+SELECT is((measure_sms_message(1, 7, 'outbound', 'sent', p_num_media => 0)).resource_type, 'message', 'no media make no MMS');
+SELECT is(charge('percentage', '{"rate": "1", "fixed_fee": "5"}', 0), 0::numeric, 'nothing of an amount has no fee');
 SELECT is(charge('per_unit', '{"unit_price": "2", "increment": "30"}', 40), 120.0, 'increments from the beginning');
 SELECT is(zone_shifts('UTC', '2025-03-28', '2025-04-02'), '{}', 'a clock that is never put forward');
 SELECT is(zone_shifts('Europe/Berlin', '2025-03-28', '2025-04-02'), '{2025-03-30 01:00:00}', 'and one that is');
@@ -180,6 +184,14 @@ SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was
 
 SELECT set_aside('calls', 904, NULL::smallint, 7, 'UB001', 'z', '{}') \g /dev/null
 SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'which is none of a row that has one');
+
+SELECT set_aside('messages', 905, NULL::smallint, 7, 'UB001', 'x', '{"is_renamed": true}'), set_aside('calls', 905, NULL::smallint, 7, 'UB001', 'x', '{}') \g /dev/null
+SELECT retry_row('calls', 905) \g /dev/null
+SELECT is(
+    (SELECT string_agg(source_table, ', ') FROM unrated_usage WHERE source_id = 905 AND resolved_at IS NULL AND attempts = 2), 'calls',
+    'what was renamed in one table settles nothing of another');
+SELECT record_difference('messages', NULL, ARRAY[(NULL, 1, 7, 'sms', 'message', 'R', 1, NULL, now())::measurement]) \g /dev/null
+SELECT is((SELECT sqlstate FROM unrated_usage WHERE source_table = 'messages' AND source_id IS NULL), 'UB011', 'what has no id is set aside for that');
 
 -- A charge that has no row any more, beside one recorded by hand for the same resource.
 SELECT record_usage(7, 'sms', 'message', 'kept', 1), record_usage(7, 'sms', 'message', 'other', 2) \g /dev/null

@@ -1,6 +1,6 @@
 -- A partitioned table of the application's is billed like any other, wherever its rows are written and move.
 BEGIN;
-SELECT plan(23);
+SELECT plan(26);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -116,6 +116,12 @@ INSERT INTO sizes VALUES (1, 7, '1'), (2, 7, 'large');
 SELECT meter_table('public.sizes', 'public.measure_size') \g /dev/null
 DELETE FROM sizes WHERE id = 2;
 SELECT is(pg_temp.waits_for('sizes', 2), NULL, 'a row that is deleted is not set aside');
+INSERT INTO sizes VALUES (3, 7, '1'), (4, 7, '1');
+UPDATE sizes SET size = 'large' WHERE id = 4;
+SELECT is((SELECT count(*) FROM unrated_usage WHERE source_table = 'sizes'), 1::bigint, 'one that cannot be measured any more is, once');
+UPDATE sizes SET id = 5, size = 'large' WHERE id = 3;
+SELECT is(pg_temp.waits_for('sizes', 5), '22P02', 'one that got another id at that is');
+SELECT is((SELECT context ? 'is_renamed' FROM unrated_usage WHERE source_table = 'sizes' AND source_id = 3), true, 'and what it was billed under the old one waits, too');
 
 SELECT lives_ok($$SELECT unmeter_table('public.call_log'), unmeter_table('public.call_log')$$, 'unmeter_table detaches it, and twice is once');
 UPDATE call_log SET duration_seconds = 6000 WHERE id = 102;

@@ -1,6 +1,6 @@
 -- Where personal data lie is known, and what analysts see of them is masked.
 BEGIN;
-SELECT plan(25);
+SELECT plan(26);
 \ir fixtures/tenants.sql
 
 -- Every column that can hold a text, read from the catalog; domains by what they are made of.
@@ -68,6 +68,8 @@ SELECT is(pg_temp.charged(1), '2 44*** {}', 'a correction brings no number back'
 SELECT is(pg_temp.charged(2), '2 *** {}', 'whatever is left of it');
 UPDATE calls SET to_number = '+447712345678' WHERE id = 3;
 SELECT is(pg_temp.charged(3), '120 44*** {}', 'a number that may be the same changes nothing');
+UPDATE calls SET to_number = '+14155550100' WHERE id = 3;
+SELECT is(pg_temp.charged(3), '120 14155550100 {}', 'another is written down');
 
 SELECT * FROM finish();
 ROLLBACK;
