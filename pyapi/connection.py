@@ -23,7 +23,7 @@ STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Return a new connection in autocommit mode.
+    """Return a new connection in autocommit mode, READ COMMITTED whatever the database's default.
 
     conninfo: libpq's URI or keyword form; ``postgresql+driver://`` is read as ``postgresql://``,
     and what it leaves out comes from the PG* variables.
@@ -55,6 +55,9 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
             # Reported by every server, of its own accord.
             if not (connection.info.parameter_status(name) or known).startswith(known):
                 connection.execute("SELECT set_config(%s, %s, false)", [name, known])
+        # Commands wait for others and then look what these wrote: a database or a role may have
+        # set that each transaction sees what was there when it began.
+        connection.execute("SET default_transaction_isolation = 'read committed'")
     except psycopg.Error as error:
         raise translate(error) from None
     return connection

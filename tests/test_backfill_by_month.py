@@ -316,6 +316,16 @@ def test_a_writer_in_flight_is_waited_for(database: str, db: Connection) -> None
     sound(db)
 
 
+def test_a_month_is_not_begun_by_whoever_would_not_see_a_writer_in_flight(db: Connection) -> None:
+    """Whose record would go with the table."""
+    for level in ("repeatable read", "serializable"):
+        with db.transaction():
+            db.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+            assert not loaded(db)
+    assert value(db, "SELECT count(*) FROM detached_months") == 0
+    assert loaded(db)
+
+
 def test_a_long_reader_does_not_take_the_work_of_a_load_away(database: str, db: Connection) -> None:
     assert loaded(db)
     load(db)

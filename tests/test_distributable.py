@@ -48,6 +48,8 @@ UNRATED = "unrated_usage"
 
 @pytest.fixture
 def plan(db: Connection) -> list[DistributionStep]:
+    # A key of the application's own.
+    db.execute("ALTER TABLE tenants ADD slug text CONSTRAINT tenants_slug_key UNIQUE")
     return Client(db).plan_distribution()
 
 

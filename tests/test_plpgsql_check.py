@@ -31,6 +31,7 @@ ACCEPTED = {
     ),
     "compare_rows": ("text type variable", QUOTED),
     "day_ids": ("", f"{QUOTED}; its columns are those of the statement"),
+    "detach_month": ("text type variable", QUOTED),
     "digest_seals": ("", f"{SERIES}; its columns are those of the statement"),
     "draw_seal": ("", f"{SERIES}; a row of three is a cut"),
     "expire_data": ("text type variable", LISTED),

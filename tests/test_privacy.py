@@ -261,6 +261,22 @@ def test_a_number_goes_out_of_columns_of_any_kind_of_text(db: Connection, mode: 
     assert rows(db, "SELECT * FROM verify()") == []
 
 
+def test_a_row_that_somebody_is_changing_is_left_alone_and_counted(
+    database: str, platform: Connection
+) -> None:
+    """Waiting for it, others would wait for rows that were changed before, and miss it then."""
+    number = "+442079460000"
+    platform.execute("UPDATE calls SET from_number = %s WHERE id IN (20, 21)", [number])
+    platform.execute("SET lock_timeout = '100ms'")
+    forget = f"SELECT changed, kept FROM forget_subject('{number}', 'erase', 'a', true)"
+    with psycopg.connect(database) as writer:
+        writer.execute("UPDATE public.calls SET hangup_cause = 'x' WHERE id = 21")
+        assert rows(platform, forget) == [(1, 1)]
+    assert rows(platform, forget) == [(1, 0)]
+    assert rows(platform, f"SELECT * FROM find_subject('{number}')") == []
+    assert rows(platform, "SELECT * FROM verify()") == []
+
+
 def test_a_price_of_one_number_alone_does_not_keep_it(platform: Connection) -> None:
     """Its last four digits go, and re-rating leaves alone what it cannot tell any more."""
     platform.execute("SELECT count(*) FROM forget_subject('+442071234568', 'erase', 'x')")

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from psycopg import Connection, IsolationLevel
+from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, cli
 from pyapi.embedded import project
@@ -751,6 +752,18 @@ def test_rows_that_stay_busy_fail_the_command(
     writer.commit()
     assert run(database, "reconcile", *days).exit_code == 0
     assert figures(db, "SELECT count(*) FROM usage_records") == (3,)
+
+
+def test_commands_see_what_others_wrote_whatever_the_database_has_for_its_default(
+    database: str, db: Connection
+) -> None:
+    db.execute("SELECT ensure_partition('2025-11-01')")
+    add_calls(db, 1, 2)
+    options = "-c default_transaction_isolation=serializable"
+    elsewhere = make_conninfo(database, options=options)
+    sealed = json.loads(run(elsewhere, "seal", "-f", "json").stdout)
+    assert sealed["records"] > 0
+    assert figures(db, "SELECT count(*) FROM seals WHERE series LIKE 'usage%'")[0] > 0
 
 
 def test_verify_says_what_to_do_and_is_remembered(database: str, db: Connection) -> None:

@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(52);
+SELECT plan(54);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -114,6 +114,16 @@ ALTER TABLE messages ENABLE TRIGGER billing_meter_insert;
 SELECT is(
     (SELECT sum(repaired) FROM reconcile((now() - interval '1 day')::date, (now() + interval '1 day')::date)), 1::numeric,
     'a message that is newer than those of the month is found as ever');
+-- Each table counts its ids for itself.
+ALTER TABLE calls DISABLE TRIGGER billing_meter_insert;
+INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (53, 7, 'completed', NULL, 60);
+ALTER TABLE calls ENABLE TRIGGER billing_meter_insert;
+SELECT is(
+    (SELECT sum(repaired) FROM reconcile((now() - interval '1 day')::date, (now() + interval '1 day')::date)), 1::numeric,
+    'so is a call with the id of one of its messages');
+INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds) VALUES (54, 99, 'completed', NULL, 60);
+INSERT INTO tenants (id) VALUES (99);
+SELECT is((SELECT resolved FROM retry_unrated()), 1::bigint, 'and one that waited for its tenant is billed');
 SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'back once more');
 SELECT is((SELECT resolved FROM retry_unrated()), 3::bigint, 'all that was set aside is settled');
 SELECT is(

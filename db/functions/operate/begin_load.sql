@@ -13,8 +13,10 @@ BEGIN
     IF EXISTS (SELECT FROM billing.month_loads WHERE month = v_month) THEN
         RETURN true;
     END IF;
-    -- As detach_closed_month: later, somebody would still be writing to it.
-    IF now() < v_until::timestamp AT TIME ZONE 'UTC' + interval '12 hours'
+    -- Whoever is writing now is waited for below, and must be seen then.
+    IF current_setting('transaction_isolation') <> 'read committed'
+        -- As detach_closed_month: later, somebody would still be writing to it.
+        OR now() < v_until::timestamp AT TIME ZONE 'UTC' + interval '12 hours'
         OR EXISTS (SELECT FROM billing.detached_months WHERE month = v_month)
     THEN
         RETURN false;
@@ -65,4 +67,5 @@ COMMENT ON FUNCTION billing.begin_load IS
 'true when p_month can be loaded, and is being loaded from now on: it is over, and nothing is recorded of it yet. It stands in
 detached_months until finish_load, so that usage of it which somebody changes meanwhile is set aside (UB006) and retried then.
 p_ranges: for each metered table with rows of that month their lowest and highest id, {"calls": [1, 99]}, as day_ids has
-found them. false: the ordinary backfill is for it, also when somebody has usage_records locked for more than two seconds.';
+found them. false: the ordinary backfill is for it, also when somebody has usage_records locked for more than two seconds, or the transaction is
+not READ COMMITTED.';

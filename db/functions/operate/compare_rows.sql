@@ -101,12 +101,12 @@ BEGIN
                             (p.source_id > %4$L::bigint OR $5)
                             AND NOT (p.is_by_hand AND COALESCE(p.by_hand, (p.d).quantity) = (p.d).quantity)
                             AND NOT EXISTS (
-                                SELECT
-                                FROM billing.detached_months AS g
-                                -- What has no time of its own was billed for when it was recorded.
-                                WHERE g.month = date_trunc('month', p.day::timestamp)::date
-                                    OR ((p.d).occurred_at IS NULL AND g.source_ids @> p.source_id::numeric)
+                                SELECT FROM billing.detached_months AS g WHERE g.month = date_trunc('month', p.day::timestamp)::date
                             )
+                            -- What has no time of its own was billed for when it was recorded.
+                            AND NOT ((p.d).occurred_at IS NULL AND EXISTS (
+                                SELECT FROM billing.find_detached_ids(%1$L) AS g WHERE g.ids @> p.source_id::numeric
+                            ))
                         ELSE
                             ((p.d).tenant_id, (p.d).channel, (p.d).resource_type, (p.d).quantity)
                                 IS DISTINCT FROM ((p.s).tenant_id, (p.s).channel, (p.s).resource_type, (p.s).quantity)

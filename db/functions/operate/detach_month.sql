@@ -8,6 +8,10 @@ AS $$
 DECLARE
     v_month date := billing.month_of(p_month);
     v_name text := format('usage_records_%s', to_char(v_month, 'YYYY_MM'));
+    v_table record;
+    v_tables jsonb := '{}'::jsonb;
+    v_ids jsonb;
+    v_source_ids jsonb := '{}'::jsonb;
 BEGIN
     IF NOT EXISTS (
         SELECT
@@ -20,13 +24,27 @@ BEGIN
                 DETAIL = format('billing.usage_records has no partition %s.', v_name),
                 HINT = 'A month that is detached already stands in billing.detached_months.';
     END IF;
+    -- The application's tables are asked before anybody has to wait.
+    FOR v_table IN SELECT m.source_table FROM billing.metered_tables AS m WHERE billing.is_readable(m.source_table) LOOP
+        EXECUTE format('SELECT jsonb_build_array(min(s.id), max(s.id)) FROM %s AS s', billing.qualify_source(v_table.source_table))
+        INTO v_ids;
+        v_tables := v_tables || jsonb_build_object(v_table.source_table, v_ids);
+    END LOOP;
     EXECUTE format('ALTER TABLE billing.usage_records DETACH PARTITION billing.%I', v_name);
-    EXECUTE format(
-        'INSERT INTO billing.detached_months (month, table_name, source_ids)
-        SELECT $1, $2, CASE WHEN min(r.source_id) IS NULL THEN ''empty'' ELSE numrange(min(r.source_id), max(r.source_id), ''[]'') END
-        FROM billing.%I AS r',
-        v_name
-    ) USING v_month, v_name;
+    -- A few probes of the key each, for ids are near each other that were given in one month.
+    FOR v_table IN SELECT t.key AS source_table, t.value AS ids FROM jsonb_each(v_tables) AS t LOOP
+        EXECUTE format(
+            'SELECT jsonb_build_array(min(r.source_id), max(r.source_id))
+            FROM billing.%I AS r
+            WHERE r.source_table = $1
+                AND r.source_id BETWEEN $2 AND $3',
+            v_name
+        ) INTO v_ids USING v_table.source_table, (v_table.ids ->> 0)::bigint, (v_table.ids ->> 1)::bigint;
+        IF v_ids ->> 0 IS NOT NULL THEN
+            v_source_ids := v_source_ids || jsonb_build_object(v_table.source_table, v_ids);
+        END IF;
+    END LOOP;
+    INSERT INTO billing.detached_months (month, table_name, source_ids) VALUES (v_month, v_name, v_source_ids);
     RETURN 'billing.' || v_name;
 END;
 $$;

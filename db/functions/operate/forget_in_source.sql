@@ -43,11 +43,18 @@ BEGIN
     EXECUTE format(
         $query$
         WITH touched AS MATERIALIZED (
-            SELECT t.ctid AS place, billing.cut_texts(billing.forget_in_row(to_jsonb(t.*), $3::text[], $2, $4, $5), $9) AS changes
+            SELECT t.ctid AS place
             FROM %1$s AS t
             WHERE t.ctid >= $6::tid
                 AND t.ctid < $7::tid
                 AND (%2$s)
+        ),
+        -- Never waiting with rows locked: who changes this one may wait for another. Nor would his version of it be found.
+        free AS MATERIALIZED (
+            SELECT t.ctid AS place, billing.cut_texts(billing.forget_in_row(to_jsonb(t.*), $3::text[], $2, $4, $5), $9) AS changes
+            FROM %1$s AS t
+            WHERE t.ctid = ANY (ARRAY(SELECT f.place FROM touched AS f))
+            %5$s
         ),
         judged AS MATERIALIZED (
             SELECT
@@ -60,7 +67,7 @@ BEGIN
                     SELECT (m.source_id, m.part, m.tenant_id, m.channel, m.resource_type, m.resource_id, m.quantity, m.occurred_at)::text
                     FROM jsonb_populate_record(t.*, f.changes) AS r CROSS JOIN LATERAL %3$s AS m ORDER BY m.part
                 ) AS is_worth_the_same
-            FROM touched AS f
+            FROM free AS f
             INNER JOIN %1$s AS t ON t.ctid = f.place
         ),
         written AS (
@@ -68,14 +75,15 @@ BEGIN
         )
         SELECT
             CASE WHEN $8 THEN (SELECT count(*) FROM judged WHERE is_worth_the_same) ELSE (SELECT count(*) FROM written) END,
-            (SELECT count(*) FROM judged WHERE NOT is_worth_the_same)
+            (SELECT count(*) FROM touched) - (SELECT count(*) FROM judged WHERE is_worth_the_same)
         $query$,
         p_table, v_touched, v_metered.measure_call,
         CASE WHEN p_dry_run THEN 'SELECT 1' ELSE format(
             'UPDATE %1$s AS t SET (%2$s) = (SELECT %2$s FROM jsonb_populate_record(t.*, j.changes) AS n)
             FROM judged AS j WHERE t.ctid = j.place AND j.is_worth_the_same RETURNING 1',
             p_table, v_names
-        ) END
+        ) END,
+        CASE WHEN p_dry_run THEN '' ELSE 'FOR NO KEY UPDATE SKIP LOCKED' END
     )
     INTO changed, kept
     USING p_needle, p_pattern, v_columns::text[], COALESCE(p_form, ''), COALESCE(p_salt, ''),
@@ -88,4 +96,4 @@ COMMENT ON FUNCTION billing.forget_in_source IS
 'In blocks p_from to p_until (not included) of p_table, metered as p_source_table: takes a number out of every text, list and JSON
 but the resource column, and empties the bodies of rows that it is in (forget_in_row). The application''s triggers fire, ours among
 them, and find that nothing changed. changed: rows, or with p_dry_run how many it would be; kept: rows left alone, for they would
-be worth something else.';
+be worth something else, or somebody was just changing them.';

@@ -93,5 +93,5 @@ number known_prefix and *** is left; pseudonymise: and 16 digits that are the sa
 or price changes, so neither do sums and invoices; what was forgotten stays rated and is not billed anew. At most p_blocks blocks
 of tables are looked at: call it again, committed in between, while is_more. Twice is once, and finds what came since.
 p_dry_run: counts all, changes nothing. Per table changed rows, and kept: keys that rows of the application still have, or
-rows that would be worth something else. A file of an archived month is listed with kept NULL. p_reason goes to the audit log,
+rows that would be worth something else, or that somebody was just changing. A file of an archived month is listed with kept NULL. p_reason goes to the audit log,
 the number does not. Raises UB012.';

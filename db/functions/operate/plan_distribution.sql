@@ -32,7 +32,7 @@ AS $$
     -- A key that does not hold the column a table is distributed by cannot be kept over shards.
     keys AS (
         SELECT
-            t.oid, t.name, t.kind, k.conname, k.contype, pg_get_constraintdef(k.oid) AS definition,
+            t.oid, t.name, t.kind, t.key, k.conname, k.contype, pg_get_constraintdef(k.oid) AS definition,
             EXISTS (
                 SELECT
                 FROM unnest(k.conkey) WITH ORDINALITY AS c (attnum, number)
@@ -48,7 +48,7 @@ AS $$
     steps AS (
         SELECT 1 AS line, k.name AS object_name, 'change yours' AS becomes,
             format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', k.name, k.conname, k.conname,
-                regexp_replace(k.definition, E'\\(', '(tenant_id, ')) AS statement,
+                regexp_replace(k.definition, E'\\(', format('(%I, ', k.key))) AS statement,
             'A key of a sharded table holds its tenant. What refers to it, refers to both.' AS reason
         FROM keys AS k
         WHERE k.kind = 'yours'

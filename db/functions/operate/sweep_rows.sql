@@ -51,8 +51,11 @@ BEGIN
         AND NOT EXISTS (
             SELECT
             FROM billing.detached_months AS d
-            WHERE (d.month <= p_to AND d.month + interval '1 month' > p_from)
-                OR d.source_ids && numrange(p_after, until_id, '(]')
+            WHERE d.month <= p_to
+                AND d.month + interval '1 month' > p_from
+        )
+        AND NOT EXISTS (
+            SELECT FROM billing.find_detached_ids(p_source_table) AS g WHERE g.ids && numrange(p_after, until_id, '(]')
         )
     THEN
         BEGIN

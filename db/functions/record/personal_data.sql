@@ -82,7 +82,7 @@ FROM (VALUES
     ('seal_rounds', 'series', 'none', NULL, 'codes'),
     ('archives', 'sha256', 'none', NULL, 'a hash'),
     ('deployed_files', 'path,sha256', 'none', NULL, 'codes and hashes'),
-    ('detached_months', 'table_name', 'none', NULL, 'codes'),
+    ('detached_months', 'table_name,source_ids', 'none', NULL, 'codes'),
     ('month_loads', 'source_table', 'none', NULL, 'codes'),
     ('metered_tables', 'source_table,measure,measure_call,resource_column', 'none', NULL, 'codes'),
     ('task_runs', 'task', 'none', NULL, 'codes'),

@@ -36,7 +36,7 @@ BEGIN
         UNION
         SELECT m.source_id
         FROM unnest(p_deserved) AS m
-        INNER JOIN billing.detached_months AS g ON g.source_ids @> m.source_id::numeric
+        INNER JOIN billing.find_detached_ids(p_source_table) AS g ON g.ids @> m.source_id::numeric
         WHERE m.occurred_at IS NULL
     );
     SELECT array_agg(m ORDER BY m.source_id)

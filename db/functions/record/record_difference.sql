@@ -51,7 +51,7 @@ BEGIN
         -- What had no time of its own was billed for when it was recorded, which may be then where it is not found now.
         SELECT m.tenant_id, g.month
         FROM unnest(COALESCE(p_before, p_deserved)) AS m
-        INNER JOIN billing.detached_months AS g ON g.source_ids @> m.source_id::numeric
+        INNER JOIN billing.find_detached_ids(p_source_table) AS g ON g.ids @> m.source_id::numeric
         WHERE m.occurred_at IS NULL
             AND NOT billing.is_recorded(p_source_table, ARRAY[m.source_id])
     ) AS touched
