@@ -78,7 +78,16 @@ def archive_month(connection: Connection, month: date, folder: Path) -> Archive:
         manifest = {"format": FORMAT, "format_version": FORMAT_VERSION} | manifest
         with _os_errors():
             _write(connection, month, folder, manifest)
-        connection.execute("SELECT billing.drop_month(%s, %s)", [month, Jsonb(manifest)])
+        drop = "SELECT billing.drop_month(%s, %s)"
+        try:
+            connection.execute(drop, [month, Jsonb(manifest)])
+        except psycopg.Error as error:
+            if error.sqlstate == ArchiveError.sqlstate:
+                # What is in it changed meanwhile: nobody would know of this file.
+                written = folder / manifest["file"]
+                _manifest_of(written).unlink(missing_ok=True)
+                written.unlink(missing_ok=True)
+            raise
     return _archive(manifest, is_new=True)
 
 

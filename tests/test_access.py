@@ -335,6 +335,26 @@ def test_an_analyst_sees_all_tenants_and_no_numbers(platform: Connection, login:
     assert rows(only, "SELECT * FROM billing.usage_records") == []
 
 
+def test_an_administrator_sees_whether_tables_are_metered(
+    platform: Connection, login: Login
+) -> None:
+    """Of tables, and in schemas, that he has no right to."""
+    platform.execute("CREATE SCHEMA of_the_application")
+    platform.execute("CREATE TABLE of_the_application.sent (LIKE public.messages)")
+    platform.execute(
+        "SELECT billing.meter_table('of_the_application.sent', 'billing.measure_message')"
+    )
+    admin = login("billing_admin")
+    health = "SELECT DISTINCT is_ok FROM billing.usage_health WHERE metric = 'triggers_off'"
+    gaps = "SELECT table_name, trigger_name, problem FROM billing.list_trigger_gaps()"
+    assert rows(admin, health) == [(True,)]
+    assert rows(admin, gaps) == []
+    platform.execute("ALTER TABLE of_the_application.sent DISABLE TRIGGER billing_meter_update")
+    assert (False,) in rows(admin, health)
+    assert rows(admin, gaps) == [("of_the_application.sent", "billing_meter_update", "disabled")]
+    assert rows(platform, gaps) == rows(admin, gaps)
+
+
 def test_an_administrator_runs_the_business(platform: Connection, login: Login) -> None:
     admin = login("billing_admin")
     for query in (

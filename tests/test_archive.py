@@ -300,6 +300,30 @@ def test_a_month_attached_in_between_is_not_dropped(db: Connection, tmp_path: Pa
     assert value(db, "SELECT count(*) FROM usage_records_2025_10") > 50
 
 
+def test_who_is_forgotten_while_a_file_is_written_is_not_in_it(
+    db: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute(
+        "INSERT INTO calls (id, tenant_id, to_number, status, initiated_at,"
+        " duration_seconds) VALUES (501, 1, '+442071234567', 'completed', '2025-10-20', 60)"
+    )
+    write = module._write
+
+    def forget_after(*arguments: Any) -> None:
+        write(*arguments)
+        db.execute("SELECT forget_subject('+442071234567', 'erase', 'a request')")
+
+    monkeypatch.setattr(module, "_write", forget_after)
+    with pytest.raises(ArchiveError):
+        archive_month(db, OCTOBER, tmp_path)
+    assert files(tmp_path) == []
+    monkeypatch.undo()
+    found = archive_month(db, OCTOBER, tmp_path)
+    assert b"442071234567" not in gzip.decompress((tmp_path / found.file).read_bytes())
+    assert restore_month(db, tmp_path / found.file).is_new
+    assert broken(db) == []
+
+
 def test_a_disk_that_loses_what_was_written_keeps_the_table(
     db: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

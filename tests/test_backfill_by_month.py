@@ -155,6 +155,24 @@ def test_whole_months_are_loaded_and_the_others_swept(
     assert spans == [(table, *span) for span in days for table in ("calls", "messages")]
 
 
+def test_a_row_that_cannot_be_measured_is_set_aside_and_stops_nothing(db: Connection) -> None:
+    db.execute(
+        """
+        CREATE TABLE public.posts (id integer PRIMARY KEY, tenant_id bigint, direction text,
+            status text, sent_at text);
+        INSERT INTO public.posts
+        SELECT n, 1, 'outbound', 'sent', '2025-11-10' FROM generate_series(1, 20) AS n;
+        UPDATE public.posts SET sent_at = 'yesteryear' WHERE id IN (1, 20);
+        SELECT meter_table('posts', 'billing.measure_social_message');
+        """
+    )
+    backfill(db)
+    assert value(db, "SELECT count(*) FROM usage_records WHERE source_table = 'posts'") == 18
+    aside = "SELECT array_agg(source_id ORDER BY 1) FROM unrated_usage WHERE source_table = 'posts'"
+    assert value(db, aside) == [1, 20]
+    assert value(db, "SELECT count(*) FROM month_loads") == 0
+
+
 def test_rows_without_records_are_billed_on_the_days_asked_for(db: Connection) -> None:
     """In batches of which nothing is recorded, and rows that lie in no order of time."""
     expected = {

@@ -629,6 +629,38 @@ def test_a_day_and_a_domain_are_utc_too(db: Connection, kind: str) -> None:
     ) == [("2025-11-01 00:00:00",)]
 
 
+def test_a_measure_may_take_types_of_the_application(db: Connection) -> None:
+    db.execute('CREATE DOMAIN "E.164" AS text')
+    db.execute(
+        "CREATE FUNCTION measure_ours(p_id bigint, p_tenant_id bigint, p_direction text,"
+        ' p_status whatsapp_status, p_wamid text, p_to_number "E.164")'
+        " RETURNS SETOF billing.measurement LANGUAGE sql STABLE AS $$"
+        " SELECT * FROM billing.measure_whatsapp_message(p_id, p_tenant_id, p_direction,"
+        " p_status::text, p_wamid, p_to_number) $$"
+    )
+    db.execute("SELECT billing.meter_table('whatsapp_messages', 'measure_ours', 'wamid')")
+    db.execute(
+        "INSERT INTO whatsapp_messages (tenant_id, message_id, wamid, direction, from_number,"
+        " to_number, status) VALUES (1, 'WA9', 'wamid.9', 'outbound', '+1555', '+1666', 'sent')"
+    )
+    assert not query(db, "SELECT FROM billing.unrated_usage")
+    assert query(db, "SELECT resource_id FROM billing.usage_records") == [("wamid.9",)]
+    assert not query(db, "SELECT * FROM billing.verify()")
+
+
+def test_a_measure_that_finds_nothing_in_the_trigger_is_refused(db: Connection) -> None:
+    db.execute(
+        "CREATE FUNCTION is_ours(text) RETURNS boolean LANGUAGE sql AS 'SELECT true';"
+        "CREATE FUNCTION measure_ours(p_id bigint, p_tenant_id bigint, p_direction text)"
+        " RETURNS SETOF billing.measurement LANGUAGE sql STABLE AS $$"
+        " SELECT * FROM billing.measure_social_message(p_id, p_tenant_id, p_direction, 'sent')"
+        " WHERE is_ours(p_direction) $$"
+    )
+    with pytest.raises(psycopg.Error) as refused:
+        db.execute("SELECT billing.meter_table('social_messages', 'measure_ours')")
+    assert refused.value.sqlstate == "UB012"
+
+
 # What went wrong there, by the numbers of the guide
 
 
@@ -974,7 +1006,15 @@ def test_a_table_that_calls_its_tenant_otherwise(db: Connection) -> None:
             db, "SELECT id FROM billing.usage_records WHERE tenant_id = %s", tenant_id
         )
         assert query(db, by_hand, tenant_id, fax, pages) == [(record_id,)]
-    db.execute("SELECT billing.record_usage(1, 'sms', 'message', 'SM100', 1)")
+    db.execute("SELECT billing.record_usage(1, 'sms', 'message', '+442071234567', 1)")
+    db.execute(
+        "INSERT INTO billing.pricing_rates (tenant_id, channel, resource_type, unit_price,"
+        " effective_from) VALUES (1, 'sms', 'message', 0.01, '2025-01-01')"
+    )
+    price_anew = "SELECT billing.propose_rerating(current_date - 1, current_date + 1)"
+    assert query(db, f"SELECT billing.apply_rerating(({price_anew}))") == [(1,)]
+    forget = "SELECT sum(changed) FROM billing.forget_subject('+442071234567', 'erase', 'a', true)"
+    assert query(db, forget) == [(4,)]
     db.execute("DROP TABLE faxes")
     db.execute("SELECT billing.record_usage(1, 'sms', 'message', 'SM101', 1)")
 

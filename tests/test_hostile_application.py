@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import psycopg
 import pytest
 from psycopg import Connection
+
+from pyapi import Client
+from pyapi.deploy import migrate
 
 DONE = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 1 AND 10"
 AGAIN = "UPDATE public.calls SET status = 'completed' WHERE id BETWEEN 11 AND 20"
@@ -411,6 +416,43 @@ def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: st
     assert_sound(db)
 
 
+def test_a_write_within_a_write_is_remembered_until_the_transaction_ends(db: Connection) -> None:
+    for statement in DEEDS["a statement trigger that changes the rows five deep"][0]:
+        db.execute(statement.encode())
+    setting = db.execute("SELECT current_setting('billing.is_nested', true)").fetchone()
+    assert setting == ("",)
+
+
+@pytest.mark.parametrize("is_partitioned", [False, True])
+def test_a_column_may_be_called_as_we_call_things(db: Connection, *, is_partitioned: bool) -> None:
+    by_id = "PARTITION BY RANGE (id)" if is_partitioned else ""
+    others = ", ".join(f"{name} text DEFAULT 'x'" for name in "abcdefghijklmnopqrstuvwxyz")
+    db.execute(
+        "CREATE TABLE public.sent (id bigint NOT NULL, tenant_id bigint, message_sid text,"
+        " direction text DEFAULT 'outbound', status text DEFAULT 'sent', to_number text DEFAULT"
+        " '+442071234567', sent_at timestamptz DEFAULT '2025-11-14 12:00Z',"
+        f" {others}) {by_id}".encode()
+    )
+    if is_partitioned:
+        db.execute("CREATE TABLE public.sent_1 PARTITION OF public.sent DEFAULT")
+    add = "INSERT INTO public.sent (id, tenant_id, status) SELECT n, 1, %s FROM"
+    db.execute(f"{add} generate_series(1, 9) AS n".encode(), ["sent"])
+    db.execute("SELECT billing.meter_table('sent', 'billing.measure_sms_message', 'message_sid')")
+    db.execute(f"{add} generate_series(10, 19) AS n".encode(), ["sent"])
+    db.execute(f"{add} generate_series(20, 22) AS n".encode(), ["queued"])
+    db.execute("UPDATE public.sent SET status = 'sent' WHERE id > 19")
+    db.execute("UPDATE public.sent SET status = 'failed' WHERE id = 22")
+    assert standing(db) == 12
+    db.execute("SELECT billing.backfill_usage('2025-11-14', '2025-11-14')")
+    assert standing(db) == 21
+    assert_sound(db)
+    row = db.execute("SELECT count(*) FROM billing.find_subject('+442071234567')").fetchone()
+    assert row == (22 + 23,)
+    db.execute("SELECT billing.forget_subject('+442071234567', 'erase', 'a request', true)")
+    assert db.execute("SELECT * FROM billing.find_subject('+442071234567')").fetchall() == []
+    assert_sound(db)
+
+
 # What is done to a table, the rows that are billed all the same, and what verify() then says of it.
 CHANGED: dict[str, tuple[str, int, str]] = {
     "a child by INHERITS": (
@@ -443,6 +485,21 @@ CHANGED: dict[str, tuple[str, int, str]] = {
         0,
         "it cannot be metered any more",
     ),
+    "no resource any more": (
+        f"{DONE}; ALTER TABLE calls DROP COLUMN call_sid; UPDATE calls SET status = 'completed'",
+        10,
+        "its columns are no longer those",
+    ),
+    "no measure any more": (
+        "CREATE FUNCTION public.measure_ours(p_id bigint, p_tenant_id bigint, p_call_sid text)"
+        " RETURNS SETOF billing.measurement LANGUAGE sql STABLE AS $$ SELECT * FROM"
+        " billing.measure_call(p_id, p_tenant_id, 'outbound', 'completed', '+1555', p_call_sid,"
+        " p_duration_seconds => 60) $$;"
+        " SELECT billing.meter_table('calls', 'measure_ours', 'call_sid');"
+        f" DROP FUNCTION measure_ours; {DONE}",
+        0,
+        "it cannot be metered any more",
+    ),
     "no id at all": (
         f"{DONE}; ALTER TABLE calls DROP COLUMN id; UPDATE calls SET status = 'completed'",
         10,
@@ -452,7 +509,9 @@ CHANGED: dict[str, tuple[str, int, str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGED)
-def test_a_table_that_changed_is_named_and_stops_nothing_else(db: Connection, change: str) -> None:
+def test_a_table_that_changed_is_named_and_stops_nothing_else(
+    database: str, db: Connection, change: str
+) -> None:
     statements, charges, problem = CHANGED[change]
     # Something is set aside: retrying it must not stop either.
     db.execute("UPDATE calls SET tenant_id = 99, status = 'completed' WHERE id = 20")
@@ -463,13 +522,88 @@ def test_a_table_that_changed_is_named_and_stops_nothing_else(db: Connection, ch
     assert len(named) == 1
     assert named.pop().startswith(problem)
     db.execute("INSERT INTO messages (id, tenant_id, status, sent_at) VALUES (1, 1, 'sent', now())")
-    for sweep in [SWEEP, RETRY, "SELECT billing.maintain()"]:
+    # Nor what is recorded by hand, priced anew, swept by command or updated.
+    by_hand = "SELECT billing.record_usage(1, 'social', 'message', 'by hand', 1)"
+    price_anew = (
+        "SELECT billing.apply_rerating(billing.propose_rerating('2025-11-01', current_date))"
+    )
+    for sweep in [SWEEP, RETRY, "SELECT billing.maintain()", by_hand, price_anew]:
         db.execute(sweep.encode())
+    with Client(database) as client:
+        swept = client.sweep(date(2025, 11, 1), date.today(), with_history=True)
+        assert "messages" in {batch.source_table for batch in swept}
     health = (
         "SELECT is_ok FROM billing.usage_health WHERE (metric, subject) = ('triggers_off', 'calls')"
     )
     assert db.execute(health.encode()).fetchall() == [(False,)]
+    db.execute("DELETE FROM billing.deployed_files WHERE path NOT LIKE 'migrations/%'")
+    assert migrate(database).reloaded
     db.execute("INSERT INTO tenants (id) VALUES (99)")
+
+
+RENAMED = {
+    "a table": ("public", "calls", "ALTER TABLE public.calls RENAME TO phone_calls"),
+    "a schema": ("app", "Calls", "ALTER SCHEMA app RENAME TO our_app"),
+    "a table in parts": ("public", "parts", 'ALTER TABLE public.parts RENAME TO "Parts"'),
+}
+
+
+@pytest.mark.parametrize("kind", RENAMED)
+def test_a_table_that_was_renamed_is_billed_under_the_name_that_it_had(
+    db: Connection, kind: str
+) -> None:
+    schema, table, rename = RENAMED[kind]
+    name = f'{schema}."{table}"'
+    if table != "calls":
+        by_id = "PARTITION BY RANGE (id)" if table == "parts" else ""
+        db.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+        db.execute(f"CREATE TABLE {name} (LIKE public.calls) {by_id}".encode())
+        if by_id:
+            db.execute(f"CREATE TABLE public.part PARTITION OF {name} DEFAULT".encode())
+        db.execute("SELECT billing.meter_table(%s, 'billing.measure_call', 'call_sid')", [name])
+        db.execute(f"INSERT INTO {name} SELECT * FROM calls".encode())
+    identity = "SELECT %s::regclass::oid, billing.source_table_name(%s)"
+    ((oid, source),) = db.execute(identity.encode(), [name, name]).fetchall()
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id <= 10".encode())
+    db.execute(rename.encode())
+
+    ((name,),) = db.execute("SELECT billing.qualify_source(%s)", [source]).fetchall()
+    assert db.execute(identity.encode(), [name, name]).fetchall() == [(oid, source)]
+    db.execute(f"UPDATE {name} SET duration_seconds = 61 WHERE id = 1".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 11".encode())
+    assert standing(db) == 11
+    found = db.execute("SELECT check_name, subject, detail FROM billing.verify()").fetchall()
+    assert found == [
+        ("tables are metered as they stand", source, f"it is called {name} by now"),
+    ]
+    # What got past its triggers is found, and what was set aside is tried again.
+    db.execute(f"ALTER TABLE {name} DISABLE TRIGGER USER".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 12".encode())
+    db.execute(f"ALTER TABLE {name} ENABLE TRIGGER USER".encode())
+    db.execute(SWEEP.encode())
+    assert standing(db) == 12
+    db.execute(f"UPDATE {name} SET status = 'completed', tenant_id = 99 WHERE id = 13".encode())
+    db.execute("INSERT INTO tenants (id) VALUES (99)")
+    db.execute(RETRY.encode())
+    assert standing(db) == 13
+
+    db.execute("SELECT billing.meter_table(%s, 'billing.measure_call', 'call_sid')", [name])
+    assert_sound(db)
+    db.execute(f"UPDATE {name} SET duration_seconds = 62 WHERE id = 1".encode())
+    db.execute(f"UPDATE {name} SET status = 'completed' WHERE id = 14".encode())
+    db.execute(f"DELETE FROM {name} WHERE id = 14".encode())
+    swept = "SELECT sum(recorded) FROM billing.backfill_usage('2025-11-01', '2025-11-30')"
+    assert db.execute(swept.encode()).fetchall() == [(0,)]
+    assert standing(db) == 14
+    query = "SELECT DISTINCT source_table FROM billing.usage_records"
+    assert db.execute(query.encode()).fetchall() == [(source,)]
+    assert_sound(db)
+
+    db.execute("SELECT billing.unmeter_table(%s)", [name])
+    query = "SELECT FROM pg_trigger WHERE tgrelid = %s AND tgname LIKE 'billing%%'"
+    assert db.execute(query.encode(), [oid]).fetchall() == []
+    query = "SELECT FROM billing.metered_tables WHERE source_table = %s"
+    assert db.execute(query.encode(), [source]).fetchall() == []
 
 
 @pytest.mark.parametrize(

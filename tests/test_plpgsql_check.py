@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 pytestmark = pytest.mark.every
 
 CACHE = debian.CACHE / "plpgsql_check"
-QUOTED = "its names come from qualify_source and compose_measure_call, which quote them"
+QUOTED = "its names come from qualify_source, list_keyed_tables and compose_measure_call: quoted"
 SERIES = "the query is compose_seal_query's, of the names of our own tables"
 LISTED = "tables and columns are those of a list of our own, quoted"
 ACCEPTED = {
@@ -42,9 +42,14 @@ ACCEPTED = {
     "forget_subject": ("target type", "a figure that a statement gives as text"),
     "index_month_table": ("text type variable", "the definitions are the catalog's own"),
     "is_readable": ("text type variable", QUOTED),
-    "keys_in_use": ("target type", "a list begins as its text"),
+    "keys_in_use": ("", f"{QUOTED}; a list begins as its text"),
     "load_rows": ("text type variable", QUOTED),
+    "record_new_rows": ("text type variable", QUOTED),
+    "record_rows": ("text type variable", QUOTED),
+    "replace_charges": ("text type variable", QUOTED),
     "schedule_maintain": ('schema "cron"', "it is there with pg_cron only"),
+    "sweep_rows": ("text type variable", QUOTED),
+    "verify": ("text type variable", QUOTED),
     "window_ids": ("text type variable", QUOTED),
 }
 

@@ -222,6 +222,45 @@ def test_what_is_forgotten_is_billed_on_as_ever(platform: Connection, with_sourc
     assert rows(platform, "SELECT * FROM verify()") == []
 
 
+@pytest.mark.parametrize("mode", ["erase", "pseudonymise"])
+def test_a_number_goes_out_of_columns_of_any_kind_of_text(db: Connection, mode: str) -> None:
+    """Also of those that are too short for what takes its place."""
+    number, address = "+442071234567", "Ann.Other@example.org"
+    db.execute(
+        """
+        CREATE DOMAIN public.e164 AS varchar(20);
+        CREATE TABLE public.posts (
+            id integer PRIMARY KEY, tenant_id bigint, direction text DEFAULT 'outbound',
+            status text DEFAULT 'sent', message_id text, to_number varchar(20),
+            from_number character(20), by_number e164, copies varchar(20)[],
+            subject varchar(180), to_email character(40)
+        );
+        INSERT INTO tenants (id) VALUES (1);
+        INSERT INTO pricing_rates (channel, resource_type, prefix, unit_price, effective_from)
+        VALUES ('sms', 'message', '44207123', 0.01, '2020-01-01');
+        SELECT meter_table('posts', 'billing.measure_social_message', 'message_id');
+        """
+    )
+    columns = "id, tenant_id, to_number, from_number, by_number, copies, subject, to_email"
+    for row in (
+        (1, 1, number, "", "", [], "a" * 180, ""),
+        (2, 1, "", number, "", [number], "a" * 180, ""),
+        (3, 1, "", "", number, [], "a" * 180, address),
+    ):
+        values = ", ".join(["%s"] * len(row))
+        db.execute(f"INSERT INTO public.posts ({columns}) VALUES ({values})".encode(), row)
+    before = rows(db, "SELECT * FROM usage_summaries")
+    for subject, count in ((number, 3), (address, 1)):
+        assert value(db, f"SELECT count(*) FROM find_subject('{subject}')") == count
+        forget = f"SELECT changed, kept FROM forget_subject('{subject}', '{mode}', 'a', true)"
+        assert rows(db, forget) == [(count, 0)]
+        assert rows(db, f"SELECT * FROM find_subject('{subject}')") == []
+    assert value(db, "SELECT count(*) FROM posts WHERE subject = repeat('*', 180)") == 3
+    assert value(db, "SELECT count(*) FROM posts WHERE to_number LIKE '44207123***%'") == 1
+    assert rows(db, "SELECT * FROM usage_summaries") == before
+    assert rows(db, "SELECT * FROM verify()") == []
+
+
 def test_a_price_of_one_number_alone_does_not_keep_it(platform: Connection) -> None:
     """Its last four digits go, and re-rating leaves alone what it cannot tell any more."""
     platform.execute("SELECT count(*) FROM forget_subject('+442071234568', 'erase', 'x')")

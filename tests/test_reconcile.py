@@ -9,6 +9,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -330,6 +331,30 @@ def test_maintain_does_not_wait_for_a_row_with_others_locked(
     assert figures(db, "SELECT * FROM retry_unrated()") == (3, 0)
 
 
+def test_maintain_does_not_wait_for_a_table_with_rows_locked(
+    db: Connection, connect: Callable[..., Connection]
+) -> None:
+    """A writer of such a row may be whom it waits for."""
+    add_calls(db, 1, 2)
+    db.execute("UPDATE calls SET tenant_id = 999 WHERE id = 2")
+    # What came unexpectedly is moved: nobody uses usage_records meanwhile.
+    db.execute("INSERT INTO messages (tenant_id, status, sent_at) VALUES (1, 'sent', '2003-05-05')")
+    writer, maintenance = connect(), connect()
+    writer.execute("UPDATE calls SET duration_seconds = 61 WHERE id = 1")
+    with ThreadPoolExecutor() as pool:
+        round_ = pool.submit(lambda: maintenance.execute("SELECT * FROM maintain()").fetchall())
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'relation'"
+        while db.execute(waits, [maintenance.info.backend_pid]).fetchone() == (0,):
+            assert not round_.done()
+        writer.execute("SET lock_timeout = '100ms'")
+        writer.execute("UPDATE calls SET hangup_cause = 'x' WHERE id = 2")
+        writer.commit()
+        done = {task: count for task, count, _ in round_.result()}
+    maintenance.commit()
+    assert done["months moved out of the default partition"] == 2
+    assert broken(db) == ["usage is rated"]
+
+
 def test_a_transaction_left_open_or_prepared_keeps_nobody_waiting(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:
@@ -376,6 +401,64 @@ def test_taking_a_month_away_gives_up_when_readers_are_long(
         db.execute(f"SELECT billing.{act}('2025-08-01')".encode())
     reader.rollback()
     db.execute(f"SELECT billing.{act}('2025-08-01')".encode())
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "unmeter_table('calls')",
+        "meter_table('calls', 'billing.measure_call')",
+        "attach_guards()",
+    ],
+)
+def test_what_takes_a_whole_table_gives_up_when_a_writer_is_long(
+    db: Connection, connect: Callable[..., Connection], act: str
+) -> None:
+    """Whoever comes after would queue behind the lock that it waits for."""
+    if act.startswith("meter_table"):
+        db.execute("SELECT unmeter_table('calls')")
+    else:
+        db.execute("ALTER TABLE usage_records DISABLE TRIGGER append_only")
+    writer = connect()
+    add_calls(writer, 1, 1)
+    writer.execute("UPDATE calls SET duration_seconds = 61")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        db.execute(f"SELECT billing.{act}".encode())
+    writer.rollback()
+    db.execute(f"SELECT billing.{act}".encode())
+
+
+@pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_correction_in_a_snapshot_from_before_its_month_was_detached(
+    db: Connection, connect: Callable[..., Connection], level: IsolationLevel, *, dropped: bool
+) -> None:
+    """It sees neither the records nor that they are gone."""
+    db.execute("SELECT ensure_partition('2025-11-01')")
+    add_calls(db, 1, 1)
+    writer = connect()
+    writer.isolation_level = level
+    writer.execute("SELECT FROM tenants")
+    db.execute("SELECT detach_month('2025-11-01')")
+    if dropped:
+        db.execute("SELECT drop_month('2025-11-01')")
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        writer.execute("UPDATE calls SET duration_seconds = 61")
+    writer.rollback()
+    # Tried again, it sees that; and of other months nothing is kept from being billed.
+    writer.execute("UPDATE calls SET duration_seconds = 61")
+    writer.execute(
+        "INSERT INTO messages (tenant_id, status, sent_at) VALUES (1, 'sent', '2003-05-05')"
+    )
+    writer.commit()
+    assert figures(db, "SELECT sqlstate FROM unrated_usage") == ("UB006",)
+    assert figures(db, "SELECT count(*) FROM usage_records") == (1,)
+    assert figures(db, "SELECT count(*) FROM detached_months") == (1,)
+    if not dropped:
+        db.execute("SELECT attach_month('2025-11-01')")
+        db.execute("SELECT retry_unrated()")
+        assert figures(db, "SELECT sum(seconds) FROM usage_records") == (61,)
+        assert broken(db) == []
 
 
 def test_a_charge_follows_its_row_to_the_day_that_it_moved_to_with_triggers_off(
@@ -624,6 +707,32 @@ def test_backfill_by_command_counts_as_the_function(database: str, db: Connectio
     assert [again[name] for name in names] == [3, 0, 2, 1]
     query = f"SELECT {', '.join(names)} FROM backfill_usage('2025-11-01', '2025-11-30') LIMIT 1"
     assert figures(db, query) == (3, 0, 2, 1)
+
+
+def test_a_backfill_of_all_time_makes_partitions_for_months_that_have_usage(
+    database: str, db: Connection
+) -> None:
+    """Each partition is one more for a correction to look into, and to lock."""
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'usage_records'::regclass"
+    (before,) = figures(db, partitions)
+    without_triggers(
+        db,
+        "INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)"
+        " VALUES (1, 1, 'completed', '2001-05-10', 60), (2, 1, 'completed', '2003-07-10', 60)",
+    )
+    done = run(database, "backfill", "--from", "1990-01-01", "--to", "2025-12-31")
+    assert done.exit_code == 0
+    assert figures(db, partitions) == (before + 2,)
+    with Client(database) as client:
+        assert (
+            sum(
+                table.already_recorded
+                for table in client.backfill(date(1990, 1, 1), date(2025, 12, 31))
+            )
+            == 2
+        )
+    assert figures(db, partitions) == (before + 2,)
+    assert figures(db, "SELECT count(*) FROM usage_records_default") == (0,)
 
 
 def test_rows_that_stay_busy_fail_the_command(

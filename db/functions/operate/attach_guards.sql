@@ -2,6 +2,8 @@
 CREATE OR REPLACE FUNCTION billing.attach_guards(p_table regclass DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql
+-- All that bills queues behind the lock that this waits for.
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_guard record;

@@ -3,10 +3,11 @@ CREATE OR REPLACE FUNCTION billing.compose_measure_call(p_table regclass, p_meas
 RETURNS text
 LANGUAGE plpgsql
 STABLE
--- A type has its schema, for who runs the call has another path.
-SET search_path = pg_catalog, pg_temp
+-- As the trigger: what is not found along it would otherwise show with every row, in unrated_usage.
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
+    v_table text := billing.source_table_name(p_table);
     v_missing text;
     v_left_out text;
     v_arguments text;
@@ -24,7 +25,7 @@ BEGIN
     THEN
         RAISE EXCEPTION 'table cannot be metered this way'
             USING ERRCODE = 'UB012',
-                DETAIL = format('Table %s, measure function %s.', p_table, p_measure),
+                DETAIL = format('Table %s, measure function %s.', v_table, p_measure),
                 HINT = 'A table, no view, with an integer column id, and a function that returns SETOF billing.measurement.';
     END IF;
 
@@ -33,11 +34,15 @@ BEGIN
             a.position,
             a.name,
             regexp_replace(a.name, '^p_', '') AS column_name,
-            format_type(t.type, NULL) AS type,
+            -- A type of the application's is found along no search_path.
+            CASE WHEN x.typnamespace = 'pg_catalog'::regnamespace THEN format_type(t.type, NULL)
+                ELSE format('%I.%I', n.nspname, x.typname) END AS type,
             a.position > p.pronargs - p.pronargdefaults AS has_default
         FROM pg_proc AS p
         CROSS JOIN LATERAL unnest(p.proargnames) WITH ORDINALITY AS a (name, position)
         INNER JOIN LATERAL unnest(p.proargtypes::oid[]) WITH ORDINALITY AS t (type, position) USING (position)
+        INNER JOIN pg_type AS x ON x.oid = t.type
+        INNER JOIN pg_namespace AS n ON n.oid = x.typnamespace
         WHERE p.oid = p_measure
     ),
     matched AS (
@@ -71,12 +76,12 @@ BEGIN
     IF v_missing IS NOT NULL THEN
         RAISE EXCEPTION 'table lacks columns that its measure function reads'
             USING ERRCODE = 'UB012',
-                DETAIL = format('Table %s has no column %s.', p_table, v_missing),
+                DETAIL = format('Table %s has no column %s.', v_table, v_missing),
                 HINT = 'Write a measure function whose parameters are named after the columns of this table.';
     END IF;
     IF v_left_out IS NOT NULL THEN
         -- It may be there by another name, and emails' carbon copies would be free.
-        RAISE NOTICE 'table % has no column %: billed without', p_table, v_left_out;
+        RAISE NOTICE 'table % has no column %: billed without', v_table, v_left_out;
     END IF;
 
     v_call := format('%s(%s)', (
@@ -85,14 +90,13 @@ BEGIN
         INNER JOIN pg_namespace AS n ON n.oid = p.pronamespace
         WHERE p.oid = p_measure
     ), v_arguments);
-    -- What is no call of this function would otherwise show with every row, in unrated_usage.
     BEGIN
         EXECUTE format('SELECT FROM %s AS r CROSS JOIN LATERAL %s AS m LIMIT 0', p_table, v_call);
     EXCEPTION
         WHEN syntax_error_or_access_rule_violation THEN
             RAISE EXCEPTION 'columns of the table are not what its measure function reads'
                 USING ERRCODE = 'UB012',
-                    DETAIL = format('Table %s: %s.', p_table, SQLERRM),
+                    DETAIL = format('Table %s: %s.', v_table, SQLERRM),
                     HINT = 'Write a measure function whose parameters have types that these columns can be cast to.';
     END;
     RETURN v_call;

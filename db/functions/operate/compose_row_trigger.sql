@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION billing.compose_row_trigger(p_source_table text, p_measure_call text)
 RETURNS text
 LANGUAGE sql
-IMMUTABLE
+STABLE
 AS $$
     SELECT format($body$
 DECLARE
@@ -14,16 +14,16 @@ DECLARE
     v_context text;
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        SELECT array_agg(m) INTO v_before FROM (SELECT OLD.*) AS r CROSS JOIN LATERAL %2$s AS m;
+        SELECT array_agg(m.*) INTO v_before FROM (SELECT OLD.*) AS r CROSS JOIN LATERAL %2$s AS m;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        SELECT array_agg(m) INTO v_now FROM (SELECT NEW.*) AS r CROSS JOIN LATERAL %2$s AS m;
+        SELECT array_agg(m.*) INTO v_now FROM (SELECT NEW.*) AS r CROSS JOIN LATERAL %2$s AS m;
     ELSIF v_before IS NULL OR NOT EXISTS (SELECT FROM %1$s WHERE id = OLD.id) THEN
         -- Deleted: what is billed stays billed.
         RETURN NULL;
     ELSE
         -- Still there: the row only moved to another partition.
-        SELECT array_agg(m) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
+        SELECT array_agg(m.*) INTO v_now FROM %1$s AS r CROSS JOIN LATERAL %2$s AS m WHERE r.id = OLD.id;
     END IF;
     IF v_now IS NOT NULL OR v_before IS NOT NULL THEN
         PERFORM billing.require_own_table(TG_RELID, %1$L);

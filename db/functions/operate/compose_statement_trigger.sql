@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION billing.compose_statement_trigger(p_source_table text, p_measure_call text)
 RETURNS text
 LANGUAGE sql
-IMMUTABLE
+STABLE
 AS $$
     SELECT format($body$
 DECLARE
@@ -18,6 +18,7 @@ DECLARE
     v_context text;
 BEGIN
     BEGIN
+        -- Written m.*, for m may be a column of the table.
         -- Most statements touch rows that are worth nothing, before and after: they pay for this look only.
         IF TG_OP = 'UPDATE' THEN
             SELECT
@@ -47,9 +48,11 @@ BEGIN
             LIMIT 8;
             GET DIAGNOSTICS v_count = ROW_COUNT;
             IF v_count = 8 THEN
-                SELECT array_agg(m)
+                SELECT array_agg(rest.measured)
                 INTO v_first
-                FROM (SELECT m FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m OFFSET 8) AS rest;
+                FROM (
+                    SELECT (m.*)::billing.measurement AS measured FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m OFFSET 8
+                ) AS rest;
                 PERFORM billing.record_first_charges(%1$L, v_first);
             END IF;
             RETURN NULL;
@@ -73,9 +76,9 @@ BEGIN
         IF v_state IS NOT NULL THEN
             RAISE lock_not_available;
         END IF;
-        SELECT array_agg(m) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
+        SELECT array_agg(m.*) INTO v_now FROM new_rows AS r CROSS JOIN LATERAL %2$s AS m;
         IF TG_OP = 'UPDATE' THEN
-            SELECT array_agg(m) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
+            SELECT array_agg(m.*) INTO v_before FROM old_rows AS r CROSS JOIN LATERAL %2$s AS m;
             IF v_now IS NOT DISTINCT FROM v_before THEN
                 RETURN NULL;
             END IF;
@@ -87,7 +90,7 @@ BEGIN
             PERFORM set_config('billing.is_nested', 'on', true);
         END IF;
         IF current_setting('billing.is_nested', true) = 'on' THEN
-            SELECT array_agg(m)
+            SELECT array_agg(m.*)
             INTO v_now
             FROM %3$s AS r
             CROSS JOIN LATERAL %2$s AS m

@@ -30,10 +30,10 @@ BEGIN
                 DETAIL = billing.describe_detached(v_month),
                 HINT = 'Keep that file, not this one.';
     ELSIF (p_manifest ->> 'detached_at')::timestamptz <> v_detached.detached_at THEN
-        -- Attached in between, it may have been written to.
+        -- Attached in between, it may have been written to; or somebody was forgotten.
         RAISE EXCEPTION 'month is not as it was archived'
             USING ERRCODE = 'UB019',
-                DETAIL = format('The month %s was attached and detached again.', to_char(v_month, 'YYYY-MM')),
+                DETAIL = format('The month %s was attached and detached again, or somebody was forgotten in it.', to_char(v_month, 'YYYY-MM')),
                 HINT = 'Archive it once more.';
     END IF;
 

@@ -25,13 +25,13 @@ BEGIN
                 )
             )
             AND CASE WHEN c.relnamespace = 'billing'::regnamespace THEN d.holds IN ('number', 'customer')
-                ELSE a.atttypid = ANY ('{text,varchar,json,jsonb,text[],varchar[]}'::regtype[]) END
+                ELSE a.attname IN (SELECT t.column_name FROM billing.list_text_columns(c.oid) AS t) END
         GROUP BY c.oid
         ORDER BY c.oid::regclass::text
     LOOP
         table_name := v_place.relation::text;
         FOR content IN EXECUTE format(
-            'SELECT to_jsonb(t) - ''secret'' FROM %s AS t WHERE %s', v_place.relation, (
+            'SELECT to_jsonb(t.*) - ''secret'' FROM %s AS t WHERE %s', v_place.relation, (
                 SELECT string_agg(format(
                     '(strpos(lower(translate(t.%1$I::text, ''+ -().'', '''')), $1) > 0 AND t.%1$I::text ~* $2)', k
                 ), ' OR ')

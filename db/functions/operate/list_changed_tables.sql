@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION billing.list_changed_tables()
 RETURNS TABLE (source_table text, problem text)
 LANGUAGE plpgsql
 STABLE
--- Who looks after it need not have what metering takes, nor a right to the tables.
+-- Who watches need not be allowed to read the application's tables.
 SECURITY DEFINER
 SET search_path = pg_catalog, billing, pg_temp
 -- compose_measure_call tells of columns left out.
@@ -22,6 +22,12 @@ BEGIN
                 WHEN billing.compose_measure_call(v_table, split_part(v_metered.measure_call, '(', 1)::regproc)
                     <> v_metered.measure_call
                 THEN 'its columns are no longer those it was metered with'
+                WHEN EXISTS (
+                    SELECT
+                    FROM pg_proc AS p
+                    WHERE p.oid = to_regproc(billing.name_trigger_function(source_table))
+                        AND strpos(p.prosrc, billing.qualify_source(source_table)) = 0
+                ) THEN format('it is called %s by now', billing.qualify_source(source_table))
                 ELSE billing.find_metering_problem(v_table, v_metered.measure_call)
             END;
         EXCEPTION

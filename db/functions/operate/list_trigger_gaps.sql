@@ -3,10 +3,21 @@ CREATE OR REPLACE FUNCTION billing.list_trigger_gaps()
 RETURNS TABLE (source_table text, table_name text, trigger_name text, problem text)
 LANGUAGE sql
 STABLE
+-- Who watches need not be allowed to use the application's schemas.
+SECURITY DEFINER
+SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT
         m.source_table,
-        COALESCE(t.relid::regclass::text, m.source_table),
+        COALESCE(
+            (
+                SELECT CASE WHEN n.nspname = 'public' THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname)
+                FROM pg_class AS c
+                INNER JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE c.oid = t.relid
+            ),
+            m.source_table
+        ),
         x.name,
         CASE
             WHEN root.oid IS NULL THEN 'the table is gone'

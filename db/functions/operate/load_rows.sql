@@ -39,7 +39,7 @@ BEGIN
     BEGIN
         EXECUTE format(
             $query$
-            SELECT array_agg(m)
+            SELECT array_agg(m.*)
             FROM %s AS r
             CROSS JOIN LATERAL %s AS m
             WHERE r.id > $1

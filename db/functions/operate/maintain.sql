@@ -30,20 +30,6 @@ BEGIN
     is_more := done = 100000;
     RETURN NEXT;
 
-    task := 'unrated rows settled';
-    BEGIN
-        SELECT r.resolved, r.resolved > 0 AND r.tried = 200 INTO done, is_more FROM billing.retry_unrated(200) AS r;
-    EXCEPTION
-        WHEN lock_not_available OR deadlock_detected THEN
-            done := 0;
-            is_more := false;
-    END;
-    RETURN NEXT;
-
-    task := 'invoices overdue';
-    done := billing.mark_overdue();
-    RETURN NEXT;
-
     -- Late, for attaching a partition holds a lock that readers of all months wait for until this ends. Where somebody has
     -- the table for longer, or usage came that an old snapshot does not see, it is for the next round.
     task := 'partitions made';
@@ -57,7 +43,7 @@ BEGIN
         ) AS month
         WHERE billing.ensure_partition(month::date, v_left);
     EXCEPTION
-        WHEN lock_not_available OR check_violation THEN
+        WHEN lock_not_available OR deadlock_detected OR check_violation THEN
             done := 0;
     END;
     is_more := false;
@@ -83,13 +69,29 @@ BEGIN
             END IF;
         END LOOP;
     EXCEPTION
-        WHEN lock_not_available OR check_violation THEN
+        WHEN lock_not_available OR deadlock_detected OR check_violation THEN
             done := 0;
     END;
     is_more := done > 0;
     RETURN NEXT;
 
-    -- These hold rows of tenants until the end: few at a time, and none that somebody else holds.
+    -- From here on rows are held until the end that others may wait for, and so nothing waits for a table any more: who waits for
+    -- such a row may hold it.
+    task := 'unrated rows settled';
+    BEGIN
+        SELECT r.resolved, r.resolved > 0 AND r.tried = 200 INTO done, is_more FROM billing.retry_unrated(200) AS r;
+    EXCEPTION
+        WHEN lock_not_available OR deadlock_detected THEN
+            done := 0;
+            is_more := false;
+    END;
+    RETURN NEXT;
+
+    task := 'invoices overdue';
+    done := billing.mark_overdue();
+    RETURN NEXT;
+
+    -- Rows of tenants: few at a time, and none that somebody else holds.
     task := 'expiries entered';
     done := billing.expire_due_credit(500);
     is_more := done = 500;

@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION billing.meter_table(
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, public, billing, pg_temp
+-- All writers of the table queue behind the lock that this waits for.
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_source_table text := billing.source_table_name(p_table);

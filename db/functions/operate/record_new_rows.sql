@@ -19,7 +19,7 @@ BEGIN
     -- with rows locked, for a writer of one of them would wait for whoever we wait for; so that their order does not matter.
     EXECUTE format(
         $query$
-        SELECT array_agg(m)
+        SELECT array_agg(m.*)
         FROM (
             SELECT *
             FROM %1$s AS r

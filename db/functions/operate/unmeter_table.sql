@@ -4,6 +4,8 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, public, billing, pg_temp
 SET client_min_messages = warning
+-- Readers, too, queue behind the lock that this waits for.
+SET lock_timeout = '2s'
 AS $$
 DECLARE
     v_source_table text := billing.source_table_name(p_table);

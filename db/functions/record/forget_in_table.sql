@@ -75,6 +75,11 @@ BEGIN
         USING p_needle, p_pattern, p_form, p_salt, v_in_use;
         GET DIAGNOSTICS changed = ROW_COUNT;
         PERFORM set_config('billing.forgets', 'off', true);
+        -- A file that somebody is just writing of this month is not of what is left.
+        UPDATE billing.detached_months AS d
+        SET detached_at = clock_timestamp()
+        WHERE changed > 0
+            AND to_regclass(format('billing.%I', d.table_name)) = p_table;
     END IF;
     RETURN NEXT;
 END;

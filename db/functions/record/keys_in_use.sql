@@ -5,20 +5,13 @@ LANGUAGE plpgsql
 STABLE
 AS $$
 DECLARE
-    v_metered billing.metered_tables;
+    v_keyed record;
     v_found text[];
     v_keys text[] := '{}';
 BEGIN
-    FOR v_metered IN
-        SELECT *
-        FROM billing.metered_tables
-        WHERE resource_column IS NOT NULL
-            AND to_regclass(billing.qualify_source(source_table)) IS NOT NULL
-    LOOP
-        EXECUTE format(
-            'SELECT array_agg(s.%2$I::text) FROM %1$s AS s WHERE s.%2$I = ANY ($1)',
-            billing.qualify_source(v_metered.source_table), v_metered.resource_column
-        ) INTO v_found USING p_keys;
+    FOR v_keyed IN SELECT * FROM billing.list_keyed_tables() LOOP
+        EXECUTE format('SELECT array_agg(s.%2$s::text) FROM %1$s AS s WHERE s.%2$s::text = ANY ($1)', v_keyed.source, v_keyed.resource)
+        INTO v_found USING p_keys;
         v_keys := v_keys || v_found;
     END LOOP;
     RETURN v_keys;

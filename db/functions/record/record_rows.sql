@@ -26,7 +26,7 @@ BEGIN
         )
         SELECT
             ARRAY(SELECT id::bigint FROM locked),
-            ARRAY(SELECT m FROM locked AS r CROSS JOIN LATERAL %2$s AS m)',
+            ARRAY(SELECT (m.*)::billing.measurement FROM locked AS r CROSS JOIN LATERAL %2$s AS m)',
         billing.qualify_source(p_source_table), v_metered.measure_call
     )
     INTO v_ids, v_deserved

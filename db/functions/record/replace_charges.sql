@@ -10,12 +10,13 @@ SET jit = off
 AS $$
 DECLARE
     v_metered billing.metered_tables;
+    v_keyed record;
     v_ids bigint[];
     v_replaced bigint;
 BEGIN
     -- As record_rows: we wait for whoever is changing a row, and he for us; then either sees the other's records.
     FOR v_metered IN SELECT * FROM billing.metered_tables AS t ORDER BY t.source_table LOOP
-        CONTINUE WHEN to_regclass(billing.qualify_source(v_metered.source_table)) IS NULL;
+        CONTINUE WHEN NOT billing.is_readable(v_metered.source_table);
         SELECT COALESCE(array_agg(DISTINCT c.source_id), '{}')
         INTO v_ids
         FROM billing.rerating_differences AS d
@@ -32,25 +33,26 @@ BEGIN
         WHERE d.proposal_id = p_proposal_id
             AND d.problem IS NULL;
         -- A row may be about to take over what was recorded by hand for its resource.
-        IF v_metered.resource_column IS NOT NULL THEN
+        SELECT * INTO v_keyed FROM billing.list_keyed_tables() AS k WHERE k.source_table = v_metered.source_table;
+        IF FOUND THEN
             EXECUTE format(
                 'SELECT $1 || ARRAY(
                     SELECT s.id::bigint
                     FROM billing.direct_usage AS h
                     INNER JOIN billing.rerating_differences AS d ON d.tenant_id = h.tenant_id AND d.record_id = h.record_id
                     CROSS JOIN LATERAL (
-                        SELECT x.id FROM %1$s AS x WHERE x.tenant_id = h.tenant_id AND x.%2$I = h.resource_id
+                        SELECT x.id FROM %1$s AS x WHERE %3$s AND x.%2$s::text = h.resource_id
                         UNION ALL
                         SELECT x.id
                         FROM %1$s AS x
-                        WHERE x.tenant_id = h.tenant_id
-                            AND x.%2$I IS NULL
+                        WHERE %3$s
+                            AND x.%2$s IS NULL
                             AND x.id = CASE WHEN h.resource_id ~ ''^[0-9]{1,18}$'' THEN h.resource_id::bigint END
                     ) AS s
                     WHERE d.proposal_id = $2
                         AND d.problem IS NULL
                 )',
-                billing.qualify_source(v_metered.source_table), v_metered.resource_column
+                v_keyed.source, v_keyed.resource, CASE WHEN v_keyed.has_tenant THEN 'x.tenant_id = h.tenant_id' ELSE 'true' END
             ) INTO v_ids USING v_ids, p_proposal_id;
         END IF;
         EXECUTE format(

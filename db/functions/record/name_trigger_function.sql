@@ -1,4 +1,4 @@
--- operate: what the trigger function of a metered table is called.
+-- record: what the trigger function of a metered table is called.
 CREATE OR REPLACE FUNCTION billing.name_trigger_function(p_source_table text)
 RETURNS text
 LANGUAGE sql
