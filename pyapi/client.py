@@ -8,6 +8,7 @@ with a time zone.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -1273,8 +1274,9 @@ class Client:
             {},
             scalar_row,
         )
-        for first in range(0, len(tenants), batch):
-            page = tenants[first : first + batch]
+        done = 0
+        while done < len(tenants):
+            page = tenants[done : done + batch]
             outcomes = self._all(
                 RunOutcome,
                 "run_invoices",
@@ -1282,7 +1284,10 @@ class Client:
                 p_after=page[0] - 1,
                 p_limit=len(page),
             )
-            yield first + len(page), len(tenants), outcomes
+            # Not so many further: tenants that came since, or went, are counted by the function.
+            last = max((outcome.tenant_id for outcome in outcomes), default=page[-1])
+            done = bisect_right(tenants, last)
+            yield done, len(tenants), outcomes
 
     def mark_overdue(self) -> int:
         """Make unpaid invoices overdue and raise their dunning level; how many."""

@@ -1,6 +1,6 @@
 -- A day ends where the next one begins, also where the clock is put back or forward over midnight.
 BEGIN;
-SELECT plan(8);
+SELECT plan(10);
 \ir fixtures/tenants.sql
 
 SELECT is(billing.start_of_day('2025-11-02', 'America/Havana'), '2025-11-02 04:00:00+00', 'of a midnight that comes twice the first begins the day');
@@ -39,6 +39,12 @@ SELECT results_eq(
     $$VALUES (10::numeric, '2025-09-26 00:00:00+00'::timestamptz, '2025-10-26 00:00:00+00'::timestamptz),
         (10, '2025-10-26 00:00:00+00', '2025-11-26 01:00:00+00')$$,
     'the credit of a period lapses where that of the next begins'
+);
+SELECT is((SELECT sum(amount) FROM simulate_plan(70, 'starter', '2025-09-26', '2025-09-26')), 29.02, 'its plan simulated comes to the same');
+SELECT finalize_invoice(id) FROM draft \g /dev/null
+SELECT results_eq(
+    $$SELECT l.amount FROM draft AS d CROSS JOIN LATERAL get_invoice_lines(d.id) AS l WHERE l.kind = 'credit'$$, $$VALUES (-0.01)$$,
+    'and pays for the usage of its last hour'
 );
 
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds');

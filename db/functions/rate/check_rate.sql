@@ -47,8 +47,8 @@ BEGIN
         AND NEW.prefix ~ '^[0-9]{0,20}$'
         AND NEW.currency ~ '^[A-Z]{3}$'
         -- As price_or_raise has it. Most clients cannot read what is beyond.
-        AND NEW.effective_from BETWEEN '0001-01-02' AND '9999-12-30'
-        AND (NEW.effective_until > NEW.effective_from AND NEW.effective_until <= '9999-12-30') IS NOT FALSE
+        AND NEW.effective_from >= '0001-01-02' AND NEW.effective_from < '9999-12-31'
+        AND (NEW.effective_until > NEW.effective_from AND NEW.effective_until < '9999-12-31') IS NOT FALSE
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad terms of a rate'
             USING ERRCODE = 'UB005',
