@@ -6,13 +6,14 @@ Exit status: 0 done, 1 failed (verify: an invariant is violated), 2 misuse.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
@@ -162,6 +163,14 @@ class _Group(click.Group):
             return super().invoke(context)
         except UsageError as error:
             _fail(error.message, error.detail, error.hint)
+        except UnicodeEncodeError as error:
+            text = error.object[error.start : error.end]
+            hint = "for output in UTF-8 set PYTHONIOENCODING=utf-8"
+            _fail(f"{text!a} cannot be written in {error.encoding}", hint=hint)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # The reader has had enough: click ends in silence.
+            _fail(str(error))
 
 
 def _say(message: str) -> None:
@@ -335,8 +344,8 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
         Column("key"),
         Column("tenant_id", "{}".format, "tenant"),
         Column("row_count", number, "rows"),
-        Column("old_values", json.dumps, "old"),
-        Column("new_values", json.dumps, "new"),
+        Column("old_values", lambda value: json_of(value), "old"),
+        Column("new_values", lambda value: json_of(value), "new"),
         Column("via"),
         Column("reason"),
     ),
@@ -386,8 +395,13 @@ def print_titled(title: str, table: Table) -> None:
     console.print(table)
 
 
+def json_of(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, its decimals as texts."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
+
+
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+    click.echo(json_of(value, indent=2))
 
 
 def _print_csv(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -405,11 +419,9 @@ class _LinesOfUnix:
 
 def _cell(value: Any) -> Any:
     """Return a value as CSV gives it: texts such that no spreadsheet runs them, lists as JSON."""
-    if isinstance(value, str):
-        return guard(value)
     if isinstance(value, (Mapping, list, tuple)):
-        return json.dumps(_plain(value), ensure_ascii=False)
-    return _plain(value)
+        value = json_of(value)
+    return guard(value) if isinstance(value, str) else _plain(value)
 
 
 # Arguments
@@ -438,30 +450,29 @@ def decimal(value: str | Decimal) -> Decimal:
     return result
 
 
-def instant(value: str | datetime) -> datetime:
+def day_or_instant(value: str | date) -> date:
     """Parse a day, or an instant with its offset from UTC. Raises click.BadParameter."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value
-    result: datetime | None
     try:
-        result = format_instant(date.fromisoformat(value))
+        return date.fromisoformat(value)
     except ValueError:
-        try:
-            result = datetime.fromisoformat(value)
-        except ValueError:
-            result = None
+        pass
+    try:
+        result = datetime.fromisoformat(value)
+    except ValueError:
+        result = None
     if result is None or result.tzinfo is None:
         expected = "a day as in 2025-11-30 nor an instant as in 2025-11-30T18:00+01:00"
         raise click.BadParameter(f"{value!r} is neither {expected}")
     return result
 
 
-def format_instant(of: date | None) -> datetime | None:
-    """Return an instant that falls on this day from Hawaii to New Zealand, tenants' zones unknown.
-
-    The engine asks for an instant and finds the tenant's own day.
-    """
-    return None if of is None else datetime.combine(of, time(10), timezone.utc)
+def end_of(client: Client, tenant_id: int, at: date | None) -> datetime | None:
+    """Return an instant as it is, and of a day its last one where the tenant is."""
+    if at is None or isinstance(at, datetime):
+        return at
+    return client.end_of_day(tenant_id, at)
 
 
 def _today() -> date:
@@ -532,8 +543,9 @@ def demo() -> None:
 def current(tenant_id: int, as_of: date | None) -> None:
     """Show the usage of a tenant's current billing period."""
     with _client() as client:
-        period = client.billing_period(tenant_id, format_instant(as_of))
-        usage = client.current_period_usage(tenant_id, format_instant(as_of))
+        at = end_of(client, tenant_id, as_of)
+        period = client.billing_period(tenant_id, at)
+        usage = client.current_period_usage(tenant_id, at)
     span = f"{period.period_start} to {period.period_end}"
     title = f"Usage of tenant {tenant_id}, {span}"
     _print_rows(Usage, usage, title, f"tenant {tenant_id} has no usage from {span}")
@@ -558,6 +570,12 @@ def history(tenant_id: int, start: date | None, end: date | None, interval: str)
         usage = client.usage_history(tenant_id, start, end, interval)
     title = f"Usage of tenant {tenant_id} by {interval}, {start} to {end}"
     _print_rows(UsageBucket, usage, title, f"tenant {tenant_id} has no usage from {start} to {end}")
+
+
+def _noon_of(client: Client, tenant_id: int, at: date | None) -> datetime | None:
+    if at is None or isinstance(at, datetime):
+        return at
+    return client.end_of_day(tenant_id, at) - timedelta(hours=12, microseconds=-1)
 
 
 def _print_invoice(found: InvoiceWithLines) -> None:
@@ -586,8 +604,7 @@ def _print_invoice(found: InvoiceWithLines) -> None:
 def balance(tenant_id: int, as_of: date | None) -> None:
     """Show what a tenant has, has used, has reserved, and has left."""
     with _client() as client:
-        at = None if as_of is None else client.end_of_day(tenant_id, as_of)
-        found = client.balance(tenant_id, at)
+        found = client.balance(tenant_id, end_of(client, tenant_id, as_of))
     shown = [(item.name.replace("_", " "), money(getattr(found, item.name))) for item in _BALANCE]
     _print_one(asdict(found), f"Balance of tenant {tenant_id}", shown)
 
@@ -604,7 +621,9 @@ _BALANCE = fields(Balance)
 @click.option("--quantity", type=decimal, default="1", show_default=True)
 @click.option("--to", "destination", help="The number or address that it goes to.")
 @click.option(
-    "--at", type=instant, help="A day, or an instant as in 2025-11-30T18:00+01:00; default now."
+    "--at",
+    type=day_or_instant,
+    help="A day (its noon), or an instant as in 2025-11-30T18:00+01:00; default now.",
 )
 @_database_option
 @_format_option
@@ -616,15 +635,16 @@ def quote(
     resource: str,
     quantity: Decimal,
     destination: str | None,
-    at: datetime | None,
+    at: date | None,
 ) -> None:
     """Show what a call, or a quantity of something else, would cost, and why."""
     found: Quote
     if channel is not None:
         if seconds is not None:
             raise click.UsageError("--seconds is for calls: use it without --channel")
-        asked = tenant_id, channel, resource, quantity, destination or to_number, at
         with _client_of_one_instant() as client:
+            when = _noon_of(client, tenant_id, at)
+            asked = tenant_id, channel, resource, quantity, destination or to_number, when
             found = client.quote(*asked)
             why = client.explain_quote(*asked)
         title = f"{number(quantity)} {channel} {resource} for tenant {tenant_id}"
@@ -632,8 +652,9 @@ def quote(
         if to_number is None or seconds is None:
             raise click.UsageError("a call needs TO_NUMBER and --seconds, all else --channel")
         with _client_of_one_instant() as client:
-            found = client.quote_call(tenant_id, to_number, seconds, at)
-            why = client.explain_quote_call(tenant_id, to_number, seconds, at)
+            when = _noon_of(client, tenant_id, at)
+            found = client.quote_call(tenant_id, to_number, seconds, when)
+            why = client.explain_quote_call(tenant_id, to_number, seconds, when)
         title = f"A call of {number(seconds)} s to {to_number} for tenant {tenant_id}"
     shown = [
         ("billed quantity", number(Decimal(f"{found.billed_quantity:.4f}"))),
@@ -645,7 +666,7 @@ def quote(
     rows = [asdict(row) for row in why]
     if _settings().format == "csv":
         # One row as ever: the explanation, which has rows of its own, is JSON in its last field.
-        _print_one(asdict(found) | {"explanation": json.dumps(_plain(rows))}, title, shown)
+        _print_one(asdict(found) | {"explanation": json_of(rows)}, title, shown)
     else:
         _print_one(asdict(found) | {"explanation": rows}, title, shown)
     if _settings().format == "table":

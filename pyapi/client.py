@@ -7,17 +7,21 @@ with a time zone.
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import partial
+from threading import RLock
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 
 from pyapi.connection import connect
 from pyapi.errors import BadQuantityError, UnknownSourceError, translated
@@ -385,7 +389,7 @@ class Housekeeping:
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row that holds somebody's number or address."""
+    """A row that holds somebody's number or address; fractions in content are Decimal."""
 
     table_name: str
     tenant_id: int | None
@@ -471,7 +475,10 @@ class Violation:
 
 @dataclass(frozen=True)
 class Act:
-    """An administrative act. key: the row; via: the function called, None for one by hand."""
+    """An administrative act. key: the row; via: the function called, None for one by hand.
+
+    Fractions in old_values and new_values are Decimal.
+    """
 
     id: int
     at: datetime
@@ -601,13 +608,16 @@ class RateGap:
 
 Row = TypeVar("Row")
 
+_load_json = partial(json.loads, parse_float=Decimal)
+
 
 class Client:
     """The engine of one database.
 
     Given an address, the client connects on first use, in autocommit mode, and is a context
-    manager that closes. Given a connection, it works in that connection's transaction, and never
-    commits, rolls back or closes.
+    manager that closes; after that connection was lost, the next call makes another. Given a
+    connection, it works in that connection's transaction, and never commits, rolls back or closes.
+    Threads that share a client take turns, and each as_tenant is one turn.
 
     An argument left None is not sent: the SQL function's own default holds. Every method raises
     UsageError or one of its subclasses, see pyapi.errors.
@@ -616,6 +626,8 @@ class Client:
     def __init__(self, conninfo_or_connection: str | psycopg.Connection[Any] = "") -> None:
         self._conninfo: str | None = None
         self._connection: psycopg.Connection[Any] | None = None
+        # Another thread's query within as_tenant would be that tenant's.
+        self._turn = RLock()
         if isinstance(conninfo_or_connection, str):
             self._conninfo = conninfo_or_connection
         else:
@@ -645,7 +657,7 @@ class Client:
         For what an API does for a request: one transaction, after which the connection is what it
         was, and may serve the next. Its role has to be one that was granted billing_api.
         """
-        with translated():
+        with self._turn, translated():
             connection = self._connected()
             with connection.transaction():
                 before = connection.execute(
@@ -1256,9 +1268,15 @@ class Client:
         Yields, after each batch, how many tenants are done, how many there are, and what became of
         the batch's periods. On an autocommit connection each batch is committed on its own.
         """
-        tenants = self._execute("SELECT id FROM public.tenants ORDER BY id", {}, scalar_row)
-        for first in range(0, len(tenants), batch):
-            page = tenants[first : first + batch]
+        # Not from the application's table, which billing_admin need not be able to read.
+        tenants = self._execute(
+            "SELECT tenant_id FROM billing.read_tenants(NULL, false) ORDER BY tenant_id",
+            {},
+            scalar_row,
+        )
+        done = 0
+        while done < len(tenants):
+            page = tenants[done : done + batch]
             outcomes = self._all(
                 RunOutcome,
                 "run_invoices",
@@ -1266,7 +1284,10 @@ class Client:
                 p_after=page[0] - 1,
                 p_limit=len(page),
             )
-            yield first + len(page), len(tenants), outcomes
+            # Not so many further: tenants that came since, or went, are counted by the function.
+            last = max((outcome.tenant_id for outcome in outcomes), default=page[-1])
+            done = bisect_right(tenants, last)
+            yield done, len(tenants), outcomes
 
     def mark_overdue(self) -> int:
         """Make unpaid invoices overdue and raise their dunning level; how many."""
@@ -1532,13 +1553,22 @@ class Client:
         return self._execute(f"SELECT {call}", values, scalar_row)[0]
 
     def _execute(self, query: str, values: dict[str, object], row_factory: Any) -> list[Any]:
-        with translated(), self._connected().cursor(row_factory=row_factory) as cursor:
-            return cursor.execute(query.encode(), values).fetchall()
+        # Integers without a type: one that is too large is then out of range, where a bigint would
+        # be for a function that does not exist.
+        given = {name: str(of) if type(of) is int else of for name, of in values.items()}
+        with (
+            self._turn,
+            translated(),
+            self._connected().cursor(row_factory=row_factory) as cursor,
+        ):
+            set_json_loads(_load_json, cursor)
+            return cursor.execute(query.encode(), given).fetchall()
 
     def _connected(self) -> psycopg.Connection[Any]:
-        if self._connection is None:
-            self._connection = connect(self._conninfo or "")
-        return self._connection
+        connection = self._connection
+        if connection is None or (self._conninfo is not None and connection.closed):
+            connection = self._connection = connect(self._conninfo or "")
+        return connection
 
 
 def _set_locally(connection: psycopg.Connection[Any], role: str, tenant: str) -> None:

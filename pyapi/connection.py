@@ -18,6 +18,8 @@ KEEPALIVES = {
     "tcp_user_timeout": 60_000,
 }
 """A server that is gone without a word, as when its host died, is noticed in a minute."""
+STYLES = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+"""How psycopg reads times and intervals, whatever a database or a role has for people."""
 
 
 def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
@@ -38,20 +40,24 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
         )
     try:
         fields = conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
         # libpq quotes the part it cannot read, which may be the password: its text stays here.
         raise DatabaseUnavailableError(
             "the database's address cannot be understood",
             hint="write postgresql://user:password@host:5432/database",
         ) from None
-    defaults: dict[str, Any] = {"application_name": "irisx-usage"}
+    defaults: dict[str, Any] = {"application_name": "irisx-usage", "client_encoding": "UTF8"}
     if "service" not in fields:
         defaults |= {"connect_timeout": CONNECT_TIMEOUT} | KEEPALIVES
     try:
         connection = psycopg.connect(**(defaults | fields), autocommit=True)
+        for name, known in STYLES.items():
+            # Reported by every server, of its own accord.
+            if not (connection.info.parameter_status(name) or known).startswith(known):
+                connection.execute("SELECT set_config(%s, %s, false)", [name, known])
         # Commands wait for others and then look what these wrote: a database or a role may have
         # set that each transaction sees what was there when it began.
         connection.execute("SET default_transaction_isolation = 'read committed'")
-        return connection
     except psycopg.Error as error:
         raise translate(error) from None
+    return connection

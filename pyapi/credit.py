@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from os import environ
 
@@ -58,7 +58,12 @@ def credit() -> None:
 @click.argument("amount", type=cli.decimal)
 @click.option("--reference", required=True, help="Yours; the same again grants nothing twice.")
 @click.option("--kind", type=click.Choice(KINDS), default="grant", show_default=True)
-@click.option("--expires", "expires_at", type=cli.instant, help="When what is left lapses.")
+@click.option(
+    "--expires",
+    "expires_at",
+    type=cli.day_or_instant,
+    help="When what is left lapses: an instant, or a day, where the tenant is, with its end.",
+)
 @click.option("--priority", type=int, default=0, show_default=True, help="Lower is used first.")
 @cli._database_option
 @cli._format_option
@@ -67,12 +72,13 @@ def grant(
     amount: Decimal,
     reference: str,
     kind: str,
-    expires_at: datetime | None,
+    expires_at: date | None,
     priority: int,
 ) -> None:
     """Add AMOUNT to a tenant's balance."""
     with cli._client() as client:
-        entry_id = client.grant_credit(tenant_id, amount, kind, reference, expires_at, priority)
+        until = cli.end_of(client, tenant_id, expires_at)
+        entry_id = client.grant_credit(tenant_id, amount, kind, reference, until, priority)
         balance = client.balance(tenant_id)
     values = {"entry_id": entry_id, **asdict(balance)}
     shown = [
@@ -128,10 +134,9 @@ def reserve(
         else:
             granted = Decimal(client.reserve_call(tenant_id, to_number, key, seconds))
             name = "granted_seconds"
-        reserved = client.balance(tenant_id).reserved
-    shown = [(name.replace("_", " "), cli.number(granted)), ("reserved", cli.money(reserved))]
-    values = {"key": key, name: granted, "reserved": reserved}
-    cli._print_one(values, f"Reservation {key} of tenant {tenant_id}", shown)
+    shown = [(name.replace("_", " "), cli.number(granted))]
+    title = f"Reservation {key} of tenant {tenant_id}"
+    cli._print_one({"key": key, name: granted}, title, shown)
 
 
 @click.command()

@@ -540,7 +540,7 @@ class Tour:
             for tenant_id in self.loaded.tenant_ids
         }
         for tenant_id, day in last_days.items():
-            period = self.client.billing_period(tenant_id, cli.format_instant(day))
+            period = self.client.billing_period(tenant_id, self.client.end_of_day(tenant_id, day))
             self.client.generate_invoice(tenant_id, period.period_start)
         _head("The bill", "draft of the period that is over: the plan's fee, and a line a price")
         self._command("invoices", "--draft", str(last_days[self.hero]))
@@ -564,7 +564,8 @@ class Tour:
         """One invoice issued and explained; a late call is on the next one; a credit note."""
         tenant_id = self.loaded.tenant_ids[INVOICED]
         last_day = self._period(tenant_id).period_start - timedelta(days=1)
-        period = self.client.billing_period(tenant_id, cli.format_instant(last_day))
+        period_end = self.client.end_of_day(tenant_id, last_day)
+        period = self.client.billing_period(tenant_id, period_end)
         invoice_id = self.client.generate_invoice(tenant_id, period.period_start)
         company = TENANTS[INVOICED].company_name
         _head("The invoice", f"{company}'s is issued: numbered, hashed, never changed again")
@@ -577,7 +578,7 @@ class Tour:
             "INSERT INTO calls (tenant_id, call_sid, from_number, to_number, status, answered_at,"
             " duration_seconds) VALUES (%s, %s, %s, '+14155550142', 'completed', %s, 4200)"
             " ON CONFLICT (call_sid) DO NOTHING",
-            [tenant_id, LATE_CALL, TENANTS[INVOICED].number, cli.format_instant(last_day)],
+            [tenant_id, LATE_CALL, TENANTS[INVOICED].number, period_end - timedelta(hours=12)],
         )
         _tell(
             "",

@@ -44,6 +44,9 @@ ADMIN = "postgres"
 OWNER = "irisx"
 """The plain role, owner of a database of the same name, as which everything but the set-up runs."""
 
+# It has no certificate, whatever the environment asks of other servers (PGSSLMODE=require).
+_UNENCRYPTED = "sslmode=disable&gssencmode=disable"
+
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -312,7 +315,7 @@ class Server:
         running = self._running()
         port = running[1] if running else state.port
         role, password = (ADMIN, state.admin_password) if admin else (OWNER, state.owner_password)
-        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{dbname}"
+        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{dbname}?{_UNENCRYPTED}"
 
     # What it does
 
@@ -557,8 +560,8 @@ def running_conninfo() -> str | None:
 def _psql(server: Server, arguments: list[str]) -> None:
     """Become psql, with the password in the environment: a command line is for everyone to read."""
     given = psycopg.conninfo.conninfo_to_dict(server.conninfo())
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    environment = {variable: str(given[name]) for name, variable in names.items()}
+    names = ("host", "port", "user", "password", "sslmode", "gssencmode")
+    environment = {f"PG{name.upper()}": str(given[name]) for name in names}
     environment |= {"PGDATABASE": OWNER, "PGOPTIONS": "-c search_path=billing,public"}
     command = ["psql", *arguments]
     os.execve(server.psql, command, {**os.environ, **environment})  # noqa: S606 - no shell is meant

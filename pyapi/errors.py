@@ -234,6 +234,9 @@ def translated() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise translate(error) from error
+    except UnicodeEncodeError as error:
+        # Half a pair of surrogates, as JSON may hold, or bytes of a command line.
+        raise BadArgumentError(f"a text cannot be written in {error.encoding}") from None
 
 
 def first_line(text: str | None) -> str | None:

@@ -103,9 +103,11 @@ class _Numbered(click.Group):
 
 def _month(value: str | date) -> date:
     try:
-        return value if isinstance(value, date) else date.fromisoformat(f"{value}-01")
+        month = value if isinstance(value, date) else date.fromisoformat(f"{value}-01")
+        _days_of(month)  # Where they go beyond the calendar it is no month.
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a month as in 2025-11") from None
+    return month
 
 
 def _amount(value: str | Decimal) -> Decimal:

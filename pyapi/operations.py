@@ -31,6 +31,7 @@ from pyapi.client import (
     Violation,
 )
 from pyapi.errors import UsageError
+from pyapi.rates import instant
 
 PATIENCE = 60.0
 """Seconds between two tries of a round that fails, at most."""
@@ -215,7 +216,7 @@ def seal() -> None:
 
 
 @click.command()
-@click.option("--since", type=cli.instant, help="A day, or an instant with its offset.")
+@click.option("--since", type=instant, help="A day (from midnight UTC), or an instant.")
 @click.option("--tenant", "tenant_id", type=cli.ID, help="Default: every tenant.")
 @click.option("--action", help="update, ...; or a function of billing, or a table.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from datetime import timedelta
 
 import click
 
@@ -27,7 +27,7 @@ cli.COLUMNS.update(
         StoredRow: (
             cli.Column("table_name", title="table"),
             cli.Column("tenant_id", lambda value: "" if value is None else str(value), "tenant"),
-            cli.Column("content", lambda value: json.dumps(value, ensure_ascii=False)),
+            cli.Column("content", cli.json_of),
         ),
         Forgotten: (
             cli.Column("table_name", title="table"),
@@ -91,7 +91,10 @@ def list_() -> None:
     """Print how long each table's rows are kept."""
     with cli._client() as client:
         kept = [
-            Kept(of.table_name, "for ever" if of.keep is None else f"{of.keep.days} days")
+            Kept(
+                of.table_name,
+                "for ever" if of.keep is None else f"{of.keep / timedelta(days=1):g} days",
+            )
             for of in client.retention()
         ]
     cli._print_rows(Kept, kept, "Retention", "")

@@ -125,11 +125,13 @@ def instant(value: str | datetime) -> datetime:
         if "T" not in known and " " not in known:
             raise ValueError
         at = datetime.fromisoformat(known)
-    except ValueError:
+        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+        at.astimezone(timezone.utc)  # Where UTC has no such year it is no instant.
+        return at
+    except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{value!r} is not an instant as in 2026-01-31 or 2026-01-31T18:00+01:00, nor now"
         ) from None
-    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
 
 
 def show_instant(at: datetime) -> str:

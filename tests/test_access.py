@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pyapi import Client, cli
 from pyapi.deploy import find_roles, migrate, sql_folder, uninstall
 from pyapi.embedded import project
-from pyapi.errors import DeployError, UnknownTenantError
+from pyapi.errors import (
+    DatabaseUnavailableError,
+    DeployError,
+    UnknownSourceError,
+    UnknownTenantError,
+)
 
 NAMES = (f"access_test_{os.getpid()}_{number}" for number in itertools.count(1))
 """Roles are the cluster's, and other tests may be at work in it."""
@@ -677,3 +683,53 @@ def test_the_page_on_access_runs(platform: Connection, cluster: Cluster, databas
     )
     assert done.returncode == 0, done.stderr
     assert "voice" in done.stdout
+
+
+def test_commands_work_for_the_role_they_are_for(
+    database: str, platform: Connection, login: Login
+) -> None:
+    def run(role: str, *arguments: str) -> str:
+        conninfo = make_conninfo(database, user=login(role).info.user, password="x")
+        done = CliRunner().invoke(cli.main, ["-d", conninfo, *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "issued" in run("billing_admin", "invoices", "run", "--period", "2025-11")
+    assert rows(login("billing_admin"), "SELECT * FROM billing.list_trigger_gaps()") == []
+    assert "granted seconds" in run("billing_writer", "reserve", "7", "+12025550100", "--key", "K")
+
+
+def test_threads_that_share_a_client_do_not_share_a_tenant(
+    database: str, platform: Connection, login: Login
+) -> None:
+    client = Client(make_conninfo(database, user=login("billing_api").info.user, password="x"))
+    invoices = dict(rows(platform, "SELECT tenant_id, id FROM billing.invoices"))
+    with client, ThreadPoolExecutor(1) as other:
+
+        def read_the_others() -> int:
+            with client.as_tenant(8) as tenant:
+                return tenant.invoice(invoices[8]).tenant_id
+
+        with client.as_tenant(7) as tenant:
+            assert tenant.invoice(invoices[7]).tenant_id == 7
+            found = other.submit(read_the_others)
+            with pytest.raises(TimeoutError):
+                found.result(0.5)
+            assert tenant.invoice(invoices[7]).tenant_id == 7
+            with pytest.raises(UnknownSourceError):
+                tenant.invoice(invoices[8])
+        assert found.result(30) == 8
+
+
+def test_a_client_connects_anew_after_its_connection_was_lost(
+    database: str, superuser: Connection
+) -> None:
+    with Client(database) as client:
+        assert client.tenant_access() == []
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'irisx-usage'"
+        )
+        with pytest.raises(DatabaseUnavailableError):
+            client.tenant_access()
+        assert client.tenant_access() == []

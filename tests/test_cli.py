@@ -9,15 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.conninfo import make_conninfo
 
 from pyapi import Client, Usage, UsageBucket, cli, errors
-from pyapi.errors import ERRORS, UnknownSourceError, UsageError
+from pyapi.errors import ERRORS, BadArgumentError, UnknownSourceError, UsageError
 
 pytestmark = pytest.mark.newest
 
@@ -223,6 +226,117 @@ def test_what_nobody_would_ask_for_is_answered(database: str, tenant: int) -> No
     large = run("-d", database, "quote", tenant, "--channel", "sms", "--quantity", "1e40")
     assert large.exit_code == 0, large.output
     assert f"{10**40:,}" in large.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["credit", "list", 1, "--limit", 3_000_000_000],
+        ["limits", 1, "--max-calls", 3_000_000_000],
+        ["reserve", 1, "+12025550100", "--key", "K", "--seconds", 3_000_000_000],
+    ],
+)
+def test_a_number_too_large_is_said_to_be(
+    database: str, tenant: int, arguments: list[object]
+) -> None:
+    result = run("-d", database, *arguments)
+    assert result.exit_code == 1
+    assert "out of range" in result.stderr
+    assert "migrate" not in result.stderr
+
+
+def test_a_year_that_is_none_is_misuse() -> None:
+    for arguments in (
+        ("invoices", "run", "--period", "9999-12"),
+        ("rates", "diff", "--card", "default", "--from", "0001-01-01T00:00+14:00"),
+    ):
+        assert run(*arguments).exit_code == 2
+
+
+def test_what_is_not_unicode_is_an_error_and_no_traceback(database: str, tenant: int) -> None:
+    for arguments in (
+        ("-d", database, "quote", tenant, "\udcff", "--seconds", 1),
+        ("-d", database, "migrate", "--role", "\udcff"),
+        ("-d", "postgresql://\udcff@127.0.0.1/irisx", "current", tenant),
+    ):
+        result = run(*arguments)
+        assert isinstance(result.exception, SystemExit)
+        assert (result.exit_code, result.stderr[:7]) == (1, "error: "), result.stderr
+    with Client(database) as client, pytest.raises(BadArgumentError):
+        client.record_usage(tenant, "sms", "message", "\ud800", 1)
+
+
+def test_an_output_that_cannot_take_it_is_an_error_and_no_traceback(
+    database: str, tenant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE tenants SET company_name = '\u6f22' WHERE id = %s", [tenant])
+    command = [sys.executable, "-m", "pyapi.cli", "-d", database, "quote", str(tenant)]
+    command += ["--channel", "sms", "-f", "csv"]
+    for encoding, where, error in (
+        ("ascii", "/dev/null", "cannot be written in ascii"),
+        ("utf-8", "/dev/full", "No space left on device"),
+    ):
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+        with Path(where).open("w") as out:
+            done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr[:7]) == (1, "error: "), done.stderr
+        assert error in done.stderr
+
+
+def test_a_day_is_the_tenants_own_in_every_zone(database: str, tenant: int) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+            connection.execute(
+                "INSERT INTO tenants (id, timezone, billing_cycle_day)"
+                " VALUES (71, %s, 15) ON CONFLICT (id) DO UPDATE SET timezone = EXCLUDED.timezone",
+                [zone],
+            )
+            for day, start in (("14", "2025-10-15"), ("15", "2025-11-15")):
+                told = run("-d", database, "current", 71, "--as-of", f"2025-11-{day}").stderr
+                assert f"from {start}" in told
+                why = read_json(
+                    *("-d", database, "quote", 71, "+12025550100", "--seconds", 1),
+                    *("--at", f"2025-11-{day}"),
+                )["explanation"]
+                assert f"2025-11-{day} 12:00:00 {zone}" in why[1]["detail"]
+
+
+def test_acts_since_a_day_are_those_from_its_beginning(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(Client, "acts", lambda _, *given: asked.append(given[0]) or [])
+    assert run("-d", database, "audit", "--since", "2025-11-15").exit_code == 0
+    assert asked == [datetime(2025, 11, 15, tzinfo=timezone.utc)]
+
+
+def test_numbers_within_json_are_exact(database: str, tenant: int) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "SELECT billing.grant_credit(%s, 12345678901.1234567891, 'grant', 'large')", [tenant]
+        )
+    (act,) = read_json("-d", database, "audit", "--action", "grant_credit")
+    assert act["new_values"]["amount"] == "12345678901.1234567891"
+    assert '"12345678901.1234567891"' in run("-d", database, "audit").stdout
+
+
+def test_how_a_database_writes_times_does_not_matter(database: str, tenant: int) -> None:
+    styles = "-c datestyle=German -c intervalstyle=sql_standard"
+    with Client(make_conninfo(database, options=styles)) as client:
+        end = client.end_of_day(tenant, date(2025, 11, 15))
+        assert end == datetime(2025, 11, 15, 23, 59, 59, 999999, tzinfo=timezone.utc)
+        assert {kept.keep for kept in client.retention()} >= {timedelta(days=90)}
+
+
+def test_retention_in_parts_of_days(database: str) -> None:
+    assert run("-d", database, "retention", "set", "alerts", "36 hours").exit_code == 0
+    (kept,) = (
+        row
+        for row in read_json("-d", database, "retention", "list")
+        if row["table_name"] == "alerts"
+    )
+    assert kept["keep"] == "1.5 days"
 
 
 def test_an_unknown_invoice_has_a_hint(database: str, tenant: int) -> None:

@@ -596,9 +596,10 @@ def test_a_tenant_that_changes_in_an_old_snapshot_pays_the_price_it_does_not_see
 def test_a_plan_joined_beside_its_first_price_is_not_forgotten_over_another_price(
     db: Connection, connect: Callable[..., Connection]
 ) -> None:
-    """The plan's price is not committed yet when the tenant gets one of its own for something else."""
+    """The plan's price is not committed yet when the tenant gets another price of its own."""
     price = """
-        INSERT INTO billing.pricing_rates ({}_id, channel, resource_type, unit_price, effective_from)
+        INSERT INTO billing.pricing_rates
+            ({}_id, channel, resource_type, unit_price, effective_from)
         VALUES ({}, {}, 'message', 3, '2026-01-01')
         """
     plan = connect()

@@ -103,6 +103,14 @@ def test_only_record_writes_records(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FUNCTIONS, ids=name_of)
+def test_a_backslash_means_the_same_in_every_session(file: Path) -> None:
+    """In a plain string, standard_conforming_strings = off makes it the beginning of an escape."""
+    part = r"'(?:[^'\\]|\\.|'')*'"
+    escaped = re.compile(rf"\bE{part}(?:\s*\n\s*{part})*", re.DOTALL)
+    assert "\\" not in escaped.sub("", re.sub("--.*", "", file.read_text()))
+
+
+@pytest.mark.parametrize("file", FUNCTIONS, ids=name_of)
 def test_only_the_guard_catches_everything(file: Path) -> None:
     guards = {
         "record_changes",

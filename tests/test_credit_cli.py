@@ -42,6 +42,8 @@ def test_granting_twice_is_once_and_the_statement_says_what_is_left(
 ) -> None:
     first = grant(database, "--kind", "purchase", "--priority", 1, "--expires", "2099-01-01")
     assert first["remaining_credits"] == "3.5000000000"
+    (entry,) = read_json("-d", database, "credit", "list", 1)
+    assert entry["expires_at"] == "2099-01-02T04:59:59.999999+00:00", "the end of the tenant's day"
     again = grant(database, "--kind", "purchase", "--priority", 1, "--expires", "2099-01-01")
     assert again == first
     (entry,) = read_json("-d", database, "credit", "list", 1)
@@ -69,8 +71,8 @@ def test_reserving_and_releasing(database: str, tenant: int) -> None:
     assert read_json(*reserve, "+15551234567", "--key", "CA1", "--seconds", 60) == {
         "key": "CA1",
         "granted_seconds": "60",
-        "reserved": "0.0150000000",
     }
+    assert read_json("-d", database, "balance", 1)["reserved"] == "0.0150000000"
     message = read_json(*reserve, "--key", "SM1", "--channel", "sms", "--quantity", 2)
     assert message["granted_quantity"] == "2"
     everything = read_json(*reserve, "+15551234567", "--key", "CA2")

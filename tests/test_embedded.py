@@ -62,6 +62,15 @@ def kill(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
+def test_what_is_asked_of_other_servers_is_not_asked_of_this_one(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "require")
+    monkeypatch.setenv("PGGSSENCMODE", "require")
+    with make_server() as server:
+        assert answer(server, "SELECT 1") == "1"
+
+
 @pytest.mark.parametrize("major", installed())
 def test_every_major_found_starts_and_keeps_its_data_until_destroyed(
     major: int, make_server: MakeServer

@@ -416,6 +416,13 @@ def test_what_the_application_does_is_billed_as_it_ends(db: Connection, deed: st
     assert_sound(db)
 
 
+def test_a_write_within_a_write_is_remembered_until_the_transaction_ends(db: Connection) -> None:
+    for statement in DEEDS["a statement trigger that changes the rows five deep"][0]:
+        db.execute(statement.encode())
+    setting = db.execute("SELECT current_setting('billing.is_nested', true)").fetchone()
+    assert setting == ("",)
+
+
 @pytest.mark.parametrize("is_partitioned", [False, True])
 def test_a_column_may_be_called_as_we_call_things(db: Connection, *, is_partitioned: bool) -> None:
     by_id = "PARTITION BY RANGE (id)" if is_partitioned else ""

@@ -81,6 +81,20 @@ def test_a_run_issues_what_is_due_and_lists_what_it_refuses(database: str, db: C
     assert db.execute("SELECT * FROM billing.verify()").fetchall() == []
 
 
+def test_a_run_passes_nobody_over_when_a_tenant_comes_meanwhile(
+    database: str, db: Connection
+) -> None:
+    db.execute("UPDATE tenants SET id = 7 WHERE id = 5")
+    with Client(database) as client:
+        batches = client.run_invoices(date(2025, 11, 1), batch=3)
+        first = next(batches)
+        db.execute("INSERT INTO tenants (id) VALUES (5)")
+        rest = list(batches)
+    assert [done for done, _, _ in (first, *rest)] == [3, 4, 5]
+    seen = [outcome.tenant_id for _, _, found in (first, *rest) for outcome in found]
+    assert seen == [1, 2, 3, 4, 5, 7]
+
+
 def test_a_run_bills_what_came_since_a_draft(database: str, db: Connection) -> None:
     draft = read(database, "invoices", 1, "--draft", "2025-11-01")
     db.execute(

@@ -57,3 +57,15 @@ def test_a_mutant_is_noticed_and_what_is_sound_is_not(bench: Bench) -> None:
     sound = next(mutant for mutant in mutants if mutant.name.startswith("rate/cost_per_unit"))
     text = (project() / "db" / "functions" / "rate" / "cost_per_unit.sql").read_text()
     assert bench.judge(type(sound)(sound.name, text, ""), is_quick=True).by is None
+
+
+def test_a_file_that_fails_after_others_notices_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would notice every mutant: so the campaign ends where it does."""
+    for stem in bench.expected:
+        monkeypatch.setitem(bench.expected, stem, 10_000)
+    bench.kills.clear()
+    mutant = next(mutant for mutant in bench.list_mutants() if FIXED[1] in mutant.name)
+    with pytest.raises(RuntimeError, match="without any mutant"):
+        bench.judge(mutant, is_quick=True)

@@ -369,7 +369,7 @@ def test_everything_about_a_number_is_found(platform: Connection) -> None:
     )
     found = dict.fromkeys(("calls", "tenant_billing", "usage_records"), 0)
     for row in Client(platform).find_subject("+44 20 7123-4567"):
-        assert NUMBER in bare(json.dumps(row.content))
+        assert NUMBER in bare(json.dumps(row.content, default=str))
         found[row.table_name] = found.get(row.table_name, 0) + 1
     lines = [
         line for line in stored(platform, "billing,public").splitlines() if NUMBER in bare(line)

@@ -321,6 +321,32 @@ def test_an_unknown_proposal_is_an_error(db: Connection, call: str) -> None:
     assert caught.value.sqlstate == UnknownSourceError.sqlstate
 
 
+def test_a_row_that_takes_over_a_resource_while_it_is_rerated_takes_over_the_new_charge(
+    db: Connection, connect: Callable[..., Connection], pool: ThreadPoolExecutor
+) -> None:
+    """Until its update says so, nobody knows that the row is about the resource."""
+    db.execute("INSERT INTO tenants (id) VALUES (1)")
+    by_hand = "SELECT billing.record_usage(1, 'voice', 'minute', 'H', 1, '{}', '2026-05-15')"
+    db.execute(by_hand.encode())
+    db.execute("INSERT INTO calls (id, tenant_id, call_sid, status) VALUES (9, 1, 'N', 'ringing')")
+    double_the_price(db)
+    operator, application = connect(), connect()
+    assert value(operator, APPLY, value(db, ALL)) == 1
+    future = pool.submit(
+        application.execute,
+        "UPDATE calls SET call_sid = 'H', status = 'completed', duration_seconds = 120,"
+        " answered_at = '2026-05-15 12:00+00' WHERE id = 9",
+    )
+    wait_until_blocked(db, application, future)
+    operator.commit()
+    future.result()
+    application.commit()
+    net = "SELECT sum(quantity), sum(total_cost) FROM billing.usage_records WHERE resource_id = 'H'"
+    price = "SELECT total_cost FROM billing.quote(1, 'voice', 'minute', 2, NULL, '2026-05-15')"
+    assert db.execute(net.encode()).fetchone() == (2, value(db, price))
+    assert_sound(db)
+
+
 @pytest.mark.parametrize(
     ("arguments", "state"),
     [

@@ -327,3 +327,13 @@ def test_installing_again_after_an_uninstall_attaches_both_tables(
     migrate(database)
     assert sorted(row[0] for row in priced.execute(METERED)) == ["calls", "messages"]
     assert send(priced, "SM1") == [("message", 1)]
+
+
+def test_a_session_in_which_backslashes_escape_counts_the_same(database: str) -> None:
+    options = "-c standard_conforming_strings=off"
+    with psycopg.connect(database, options=options) as connection:
+        query = "SELECT encoding, segments FROM billing.sms_segments(%s)"
+        assert connection.execute(query, ["a" * 160 + "|"]).fetchone() == ("GSM-7", 2)
+        # What is set aside goes through this.
+        query = "SELECT billing.hide_values('42501', 'no right to +442071234567')"
+        assert connection.execute(query).fetchone() == ("no right to ...",)

@@ -62,10 +62,12 @@ def test_a_description_is_read_back_from_csv_as_it_was(description: str) -> None
 def test_csv_guards_texts_and_nothing_else() -> None:
     @cli.click.command()
     def export() -> None:
-        cli._print_csv(("text", "number", "list"), [("=1", cli.Decimal("-1.5"), [{"a": "=1"}])])
+        row = ("=1", cli.Decimal("-1.5"), [{"a": "=1"}], {"a": "b;=1"})
+        cli._print_csv(("text", "number", "list", "object"), [row])
 
     result = CliRunner().invoke(export)
-    assert list(csv.reader(io.StringIO(result.stdout)))[1] == ["'=1", "-1.5", '[{"a": "=1"}]']
+    (_, row) = csv.reader(io.StringIO(result.stdout))
+    assert row == ["'=1", "-1.5", '[{"a": "=1"}]', '{"a": "b;\'=1"}']
 
 
 def test_what_steers_a_terminal_is_written_out() -> None:

@@ -23,6 +23,7 @@ LANDED = {
     "spine": "d63fd0fc16e8c409201c871ac685c4cac66cff55",
     "invoices": "7e36edcff518933c3f38a08dcce21b6aaf91e53e",
     "access": "752a338e3166c8702b14b719a442fd3e0e756917",
+    "sets": "49b2eb21ac4f79d780391680cb88a079f811773c",
 }
 
 STORY = """
@@ -101,3 +102,31 @@ def test_an_upgrade_keeps_every_figure_and_goes_on(
         assert connection.execute(BY_HAND.encode()).fetchone() is not None
         assert connection.execute("SELECT * FROM verify()").fetchall() == []
         assert not migrate(empty_database)
+
+
+def test_a_month_that_is_away_is_asked_whose_records_it_took(
+    empty_database: str, tmp_path: Path
+) -> None:
+    migrate(empty_database, folder=landed(LANDED["sets"], tmp_path))
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            """
+            INSERT INTO tenants (id) VALUES (1);
+            SELECT ensure_partitions('2025-08-01', '2025-09-30');
+            INSERT INTO calls (id, tenant_id, status, initiated_at, duration_seconds)
+            SELECT n, 1, 'completed', '2025-09-05', 60 FROM generate_series(11, 13) AS n;
+            INSERT INTO messages (id, tenant_id, channel, status, sent_at)
+            VALUES (7, 1, 'sms', 'sent', '2025-09-05'), (8, 1, 'sms', 'sent', '2025-08-05');
+            SELECT detach_month('2025-08-01'), detach_month('2025-09-01');
+            DROP TABLE usage_records_2025_08;
+            """
+        )
+    migrate(empty_database)
+    with psycopg.connect(empty_database) as connection:
+        found = connection.execute(
+            "SELECT month::text, source_ids FROM detached_months ORDER BY month"
+        ).fetchall()
+    assert found == [
+        ("2025-08-01", {"": [None, None]}),
+        ("2025-09-01", {"calls": [11, 13], "messages": [7, 7]}),
+    ]

@@ -107,8 +107,9 @@ GRANT EXECUTE ON FUNCTION
     billing.describe_rate_change, billing.find_problem, billing.full_bands, billing.in_seconds, billing.in_units,
     billing.is_by_terms, billing.is_deck_rate, billing.is_period_priced, billing.largest_quantity,
     billing.list_billing_periods, billing.list_period_lines, billing.list_steps, billing.list_tiers,
-    billing.period_starting_by, billing.problem_hint, billing.problem_reason, billing.read_amount, billing.read_deck, billing.round_quotient, billing.show_quotient, billing.show_time,
-    billing.day_in_zone, billing.zone_shifts, billing.check_amounts, billing.check_list, billing.check_steps,
+    billing.period_starting_by, billing.problem_hint, billing.problem_reason,
+    billing.read_amount, billing.read_deck, billing.round_quotient, billing.show_quotient, billing.show_time,
+    billing.day_in_zone, billing.start_of_day, billing.zone_shifts, billing.check_amounts, billing.check_list, billing.check_steps,
     billing.check_terms, billing.check_tiers, billing.amount_of, billing.refuse_terms
 TO billing_writer, billing_reader, billing_analyst, billing_admin;
 

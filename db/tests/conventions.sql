@@ -1,6 +1,6 @@
 -- The catalog, read: what every object of the schema keeps to. Each test lists the objects that do not.
 BEGIN;
-SELECT plan(26);
+SELECT plan(27);
 
 -- Ours, not an extension's and not yoyo's; a partition is told by its parent.
 CREATE TEMPORARY VIEW relations AS
@@ -120,6 +120,12 @@ SELECT is_empty(
             'credit_expiries', 'reservations', 'alerts', 'alert_targets', 'alert_deliveries')
         AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = r.oid AND a.attnum = ANY (i.indkey) AND a.attname = 'tenant_id')$$,
     'every unique key of what grows has tenant_id in it');
+
+SELECT set_eq(
+    $$SELECT c.relname::text, g.tgname::text FROM pg_trigger AS g INNER JOIN pg_class AS c ON c.oid = g.tgrelid
+      WHERE c.relnamespace = 'billing'::regnamespace AND g.tgname LIKE 'act\_%' AND g.tgenabled <> 'D'$$,
+    $$SELECT w.table_name, 'act_' || e.what FROM watched_tables AS w CROSS JOIN unnest('{inserted,updated,deleted,truncated}'::text[]) AS e (what)$$,
+    'whatever happens to a table of administrative acts is entered in the audit log');
 
 -- Errors.
 SELECT is_empty(

@@ -1,6 +1,6 @@
 -- Credit is consumed by priority, earliest expiry, granted before paid, oldest first; and every lot says what is left of it.
 BEGIN;
-SELECT plan(24);
+SELECT plan(25);
 \ir fixtures/tenants.sql
 
 -- Enters credit under a fixed reference; the lots as "reference remaining".
@@ -34,6 +34,7 @@ SELECT throws_ok($$SELECT spend_credit(7, 15, 'refund', 'invoice 1')$$, 'UB004',
 SELECT throws_ok(format($$SELECT spend_credit(7, %s, 'invoice', 'bad')$$, amount), 'UB003', NULL, 'spending ' || amount || ' is UB003')
 FROM unnest(ARRAY['NULL', '0', '-1', '''NaN''']) AS amount;
 SELECT throws_ok($$SELECT grant_credit(7, 1, 'grant', 'late', now())$$, 'UB012', NULL, 'credit that has expired already is UB012');
+SELECT throws_ok($$SELECT grant_credit(7, 1, 'grant', 'late', '20260-12-31')$$, 'UB012', NULL, 'and so is a year of five digits');
 SELECT is(spend_credit(7, 100, 'invoice', 'invoice 2'), 45::numeric, 'never more than is there');
 SELECT is(pg_temp.lots(), NULL, 'then all lots are used up');
 SELECT is((SELECT sum(u.amount) FROM credit_uses AS u WHERE u.tenant_id = 7), 60::numeric, 'and every entry that took says from where');

@@ -1,6 +1,6 @@
 -- A month of records can be taken away and brought back; usage that comes meanwhile is set aside, not lost, not doubled.
 BEGIN;
-SELECT plan(49);
+SELECT plan(54);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -62,12 +62,21 @@ SELECT is(
     pg_temp.story('messages', 11), 'charge 0.0075, reversal -0.0075', 'so is a message with the id of a call that waits for its month');
 SELECT is((SELECT context ->> 'month' FROM unrated_usage WHERE source_table = 'calls' AND source_id = 1), '2025-10-01', 'what waits says for which month');
 SELECT is(record_difference('calls', 12, NULL), 0, 'and looking at it again writes nothing');
+UPDATE calls SET to_number = '1555***' WHERE id = 4;
+SELECT is(pg_temp.waits_for('calls', 4), NULL, 'a number that is forgotten in a row of that month changes nothing of what it is worth');
+UPDATE calls SET to_number = '***' WHERE id = 4;
+SELECT is(pg_temp.waits_for('calls', 4), NULL, 'nor does one of which nothing is left');
+UPDATE calls SET call_sid = 'another' WHERE id = 5;
+SELECT is(pg_temp.waits_for('calls', 5), 'UB006', 'another call in its row does');
+UPDATE calls SET to_number = '1555***', duration_seconds = 90 WHERE id = 6;
+SELECT is(pg_temp.waits_for('calls', 6), 'UB006', 'and so does what changes beside the number');
+SELECT is((SELECT recorded FROM record_rows('calls', ARRAY[1, 6])), 0::bigint, 'looking at rows of that month writes nothing');
 SELECT is((SELECT resolved FROM retry_unrated()), 0::bigint, 'trying again settles nothing yet');
 
 -- Back.
 SELECT is(attach_month('2025-10-01'), 'billing.usage_records_2025_10', 'the month is attached again');
 SELECT throws_ok($$SELECT attach_month('2025-10-01')$$, 'UB012', NULL, 'once');
-SELECT is((SELECT resolved FROM retry_unrated()), 24::bigint, 'trying again settles all that was set aside');
+SELECT is((SELECT resolved FROM retry_unrated()), 26::bigint, 'trying again settles all that was set aside');
 SELECT is(pg_temp.story('calls', 11), 'charge 0.015', 'what came late is billed');
 SELECT is((SELECT usage_date FROM usage_records WHERE source_table = 'calls' AND source_id = 11), '2025-10-14', 'on its day');
 SELECT is(pg_temp.story('calls', 1), 'charge 0.015, reversal -0.015, charge 0.03', 'what was corrected is billed anew');

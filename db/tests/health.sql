@@ -88,7 +88,7 @@ SELECT attach_month('2023-01-01');
 SELECT is_empty($$SELECT * FROM verify_checks WHERE promise = '' OR what_to_do = ''$$, 'each check says what to do');
 SELECT set_eq(
     'SELECT check_name FROM verify_checks',
-    $$SELECT m[1] FROM unnest('{verify,verify_invoices,verify_seals,verify_seal_head}'::regproc[]) AS f
+    $$SELECT m[1] FROM unnest('{verify,verify_records,verify_invoices,verify_seals,verify_seal_head}'::regproc[]) AS f
       CROSS JOIN regexp_matches(pg_get_functiondef(f), 'SELECT\s+(?:--[^\n]*\s+)?''([a-z1, ]+)''', 'g') AS m$$,
     'and there is an entry for each check of verify()');
 INSERT INTO usage_sums (tenant_id, summary_date, channel, resource_type, total_quantity, total_cost, record_count)

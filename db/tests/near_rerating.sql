@@ -17,7 +17,7 @@ INSERT INTO pricing_rates (channel, resource_type, unit_price, effective_from) V
 CREATE TEMPORARY TABLE hand AS
 SELECT tenant_id, channel, resource_type, resource_id, record_usage(tenant_id, channel, resource_type, resource_id, 1, '{}', '2025-11-14') AS id
 FROM (VALUES
-    (7, 'voice', 'minute', 'D'), (8, 'voice', 'minute', 'D'), (7, 'sms', 'message', 'D'), (7, 'voice', 'page', 'D'), (7, 'voice', 'minute', 'DD'), (8, 'voice', 'page', 'D')
+    (7, 'voice', 'minute', 'D'), (8, 'voice', 'minute', 'D'), (7, 'sms', 'message', 'D'), (7, 'voice', 'page', 'D'), (7, 'voice', 'minute', 'DD'), (7, 'voice', 'minute', 'E'), (8, 'voice', 'page', 'D')
 ) AS h (tenant_id, channel, resource_type, resource_id);
 -- One was recorded by hand, and then by its row.
 INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_seconds) VALUES (9, 7, 'DD', 'completed', '2025-11-14 10:00:00+00', 120);
@@ -28,10 +28,10 @@ VALUES (8, 'voice', 'page', 0, '2025-01-01', 'volume', '{"tiers": [{"unit_price"
 CREATE TEMPORARY TABLE before AS SELECT * FROM usage_records;
 SELECT propose_rerating('2025-11-01', '2025-11-30') AS first, propose_rerating('2025-11-01', '2025-11-30') AS second
 \gset
-SELECT is((SELECT count(*) FROM get_rerating(:first)), 9::bigint, 'a proposal of the charges that stand');
+SELECT is((SELECT count(*) FROM get_rerating(:first)), 10::bigint, 'a proposal of the charges that stand');
 -- A call fails between proposing and applying, another is completed anew.
 UPDATE calls SET status = 'failed' WHERE id = 2;
-SELECT is(apply_rerating(:first), 8::bigint, 'is applied to those that stand still');
+SELECT is(apply_rerating(:first), 9::bigint, 'is applied to those that stand still');
 SELECT is(
     (SELECT string_agg(n || ': ' || pg_temp.story('calls', n), '; ' ORDER BY n) FROM generate_series(1, 9) AS n),
     '1: charge 0.015, reversal -0.015, charge 0.02; 2: charge 0.015, reversal -0.015; '
@@ -57,7 +57,7 @@ SELECT results_eq(
       FROM usage_deltas AS d WHERE d.tenant_id = 8 AND d.resource_type = 'page' GROUP BY 1 ORDER BY 1$$,
     $$VALUES (false, 0, 0::numeric, 0::numeric), (true, 1, 1, 0)$$, 'what a period prices now is summed under its rate');
 SELECT is((SELECT count(new_record_id) FROM get_rerating(:second)), 0::bigint, 'another proposal of the same is as it was');
-SELECT is((SELECT count(new_record_id) FROM get_rerating(:first)), 8::bigint, 'the first has its new charges');
+SELECT is((SELECT count(new_record_id) FROM get_rerating(:first)), 9::bigint, 'the first has its new charges');
 SELECT is_empty(
     format($$SELECT g.* FROM rerating_differences AS g INNER JOIN usage_records AS old ON old.id = g.record_id INNER JOIN usage_records AS r ON r.id = g.new_record_id
         WHERE g.proposal_id = %s AND (r.tenant_id, r.channel, r.resource_type, r.resource_id, r.revision, r.usage_date, r.part, r.quantity, trim_scale(r.total_cost))

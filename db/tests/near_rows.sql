@@ -1,6 +1,6 @@
 -- What is recorded for a row is not what is recorded for another that is like it in all but one thing.
 BEGIN;
-SELECT plan(59);
+SELECT plan(62);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -137,6 +137,19 @@ SELECT is(
 SELECT is(
     (SELECT count(*) FROM unrated_usage WHERE resolved_at IS NULL AND (source_table = 'far' OR source_id = 99)), 3::bigint,
     'and what waits for another row waits on');
+
+-- Two parts with resources of their own, of which one got another name while nobody looked.
+SELECT is(
+    record_difference('near', 60, ARRAY[pg_temp.sms(60, p_resource => 'old'), pg_temp.sms(60, p_part => 2, p_resource => 'leg')]), 2, 'a row of two');
+SELECT is(
+    record_difference(
+        'near', 60, ARRAY[pg_temp.sms(60, '2025-11-14 10:01:00+00', p_resource => 'new'), pg_temp.sms(60, '2025-11-14 10:01:00+00', p_part => 2, p_resource => 'leg')],
+        ARRAY[pg_temp.sms(60, p_resource => 'new'), pg_temp.sms(60, p_part => 2, p_resource => 'leg')]), 0, 'is as it was a minute later');
+SELECT is(
+    record_difference(
+        'near', 60, ARRAY[pg_temp.sms(60, '2025-11-14 10:01:00+00', p_resource => 'newer'), pg_temp.sms(60, '2025-11-14 10:01:00+00', p_part => 2, p_resource => 'leg')],
+        ARRAY[pg_temp.sms(60, '2025-11-14 10:01:00+00', p_resource => 'new'), pg_temp.sms(60, '2025-11-14 10:01:00+00', p_part => 2, p_resource => 'leg')]), 2,
+    'unless it is the statement that names it anew');
 
 -- What has no time of its own.
 SELECT is(record_difference('near', 31, ARRAY[pg_temp.sms(31, NULL)]), 1, 'a row without a time that had been set aside');

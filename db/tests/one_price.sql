@@ -1,6 +1,6 @@
 -- Usage costs the same whichever way it is priced: by itself, among many, or again at its recorded rate.
 BEGIN;
-SELECT plan(16);
+SELECT plan(22);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 
@@ -48,6 +48,12 @@ SELECT results_eq(
         SELECT (n, 1, tenant_id, channel, resource_type, 'R', measured, destination, at)::measurement FROM cases ORDER BY n)) AS p ORDER BY 1$$,
     'SELECT n, problem, rate_id, currency, usage_date, quantity, billed_quantity, p_unit_cost, p_total_cost, period_rate_id FROM alone ORDER BY 1',
     'many at once cost the same');
+SELECT results_eq(
+    $$SELECT c.n, p.problem, p.rate_id, p.currency, p.usage_date, p.quantity, p.billed_quantity, p.unit_cost, p.total_cost, p.period_rate_id
+      FROM cases AS c
+      CROSS JOIN LATERAL price_measurements(ARRAY[(n, 1, tenant_id, channel, resource_type, 'R', measured, destination, at)::measurement]) AS p ORDER BY 1$$,
+    'SELECT n, problem, rate_id, currency, usage_date, quantity, billed_quantity, p_unit_cost, p_total_cost, period_rate_id FROM alone ORDER BY 1',
+    'and so does each of them where it is the only one');
 SELECT is_empty(
     $$SELECT n, rate_id, currency, quantity, billed_quantity, p_unit_cost, p_total_cost, period_rate_id FROM alone
       EXCEPT
@@ -71,6 +77,18 @@ FROM (VALUES
     (7, 'voice', 'Infinity', '2025-11-14', 'UB003', 'endless'), (7, 'voice', 60, 'infinity', 'UB003', 'a time that never is')
 ) AS bad (tenant_id, channel, measured, at, problem, name);
 SELECT is((price_usage(7, 'voice', 'minute', 0, NULL, '2025-11-14')).total_cost, 0::numeric, 'nothing costs nothing');
+
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price, effective_from, connection_fee, terms)
+VALUES (7, 'voice', 'minute', '42', 0.1, '2025-01-01', 0.05, '{"maximum_charge": "0.3"}');
+SELECT is((price_usage(7, 'voice', 'minute', 60, '42', '2025-11-14')).total_cost, 0.15, 'a price with a most, and less than it');
+SELECT is((price_usage(7, 'voice', 'minute', 600, '42', '2025-11-14')).total_cost, 0.3, 'no more than it');
+SELECT is((price_usage(7, 'voice', 'minute', 0, '42', '2025-11-14')).total_cost, 0::numeric, 'and no fee for nothing');
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, effective_from, charge_model, terms)
+VALUES (7, 'voice', 'minute', '48', '2025-01-01', 'stepped', '{"steps": [{"from": 0, "unit_price": 0.2, "per": 60, "increment": 60}, {"from": 60, "unit_price": 0.1, "per": 60}]}');
+SELECT is(
+    (SELECT (trim_scale(p.billed_quantity), trim_scale(p.total_cost))::text FROM price_usage(7, 'voice', 'minute', 90, '48', '2025-11-14') AS p), '(1.5,0.25)',
+    'a price by steps bills what each step bills');
+SELECT is((price_usage(7, 'voice', 'minute', 30, '48', '2025-11-14')).billed_quantity::numeric, 1::numeric, 'a step that has begun as a whole');
 
 SELECT * FROM finish();
 ROLLBACK;

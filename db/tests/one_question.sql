@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(48);
+SELECT plan(79);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -57,6 +57,102 @@ SELECT throws_ok(
     $$INSERT INTO other_calls (id, tenant_id, to_number, status, duration_seconds, answered_at) VALUES (77, 7, '+14155550100', 'completed', 60, now())$$,
     'UB020', NULL, 'a table beside calls is not billed as calls');
 
+CREATE SCHEMA other;
+CREATE TABLE other.calls (LIKE public.calls INCLUDING ALL);
+CREATE TRIGGER forged AFTER INSERT ON other.calls REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION billing.meter_calls();
+SELECT throws_ok(
+    $$INSERT INTO other.calls (id, tenant_id, to_number, status, duration_seconds, answered_at) VALUES (77, 7, '+14155550100', 'completed', 60, now())$$,
+    'UB020', NULL, 'nor one of its name in another schema');
+
+SELECT is((measure_whatsapp_message(1, 7, 'outbound', 'sent')).channel, 'whatsapp', 'a table of WhatsApp messages has no channel of its own');
+SELECT is((measure_email(1, 7, 'sent')).channel, 'email', 'nor one of emails');
+SELECT is((measure_sms_message(1, 7, 'outbound', 'sent')).channel, 'sms', 'nor one of SMS');
+SELECT is(problem_reason('UB002') || ', ' || problem_reason('UB011'), 'unknown tenant, the row has no id, by which it would be found again', 'why there is no price');
+SELECT is(find_problem(largest_quantity('minute'), 'minute') IS NULL AND find_problem(0.000001, 'minute') IS NULL, true, 'the most and the least that may be billed');
+SELECT is(find_problem(0, 'minute') || find_problem(largest_quantity('minute') + 1, 'minute') || find_problem(NULL, 'minute'), 'UB003UB003UB003', 'and what may not');
+SELECT is((measure_sms_message(1, 7, 'outbound', 'sent', p_num_media => 0)).resource_type, 'message', 'no media make no MMS');
+SELECT is(charge('percentage', '{"rate": "1", "fixed_fee": "5"}', 0), 0::numeric, 'nothing of an amount has no fee');
+SELECT is(charge('per_unit', '{"unit_price": "2", "increment": "30"}', 40), 120.0, 'increments from the beginning');
+SELECT is(zone_shifts('UTC', '2025-03-28', '2025-04-02'), '{}', 'a clock that is never put forward');
+SELECT is(zone_shifts('Europe/Berlin', '2025-03-28', '2025-04-02'), '{2025-03-30 01:00:00}', 'and one that is');
+SELECT is(
+    (SELECT string_agg(p.source_id || ' ' || COALESCE(p.problem, 'priced'), ', ' ORDER BY p.source_id) FROM price_measurements(ARRAY[
+        (1, 1, 7, NULL, 'minute', 'R', 60, '1555', '2025-11-14'), (2, 1, 7, 'voice', NULL, 'R', 60, '1555', '2025-11-14'),
+        (3, 1, 7, 'voice', 'minute', 'R', largest_quantity('minute'), '1555', '2025-11-14'),
+        (4, 1, 7, 'voice', 'minute', 'R', largest_quantity('minute') + 1, '1555', '2025-11-14'),
+        (5, 1, 7, 'fax', 'letter', 'R', largest_quantity('letter'), NULL, '2025-11-14')]::measurement[]) AS p),
+    '1 UB001, 2 UB001, 3 priced, 4 UB003, 5 priced', 'what is not told has no price, and what is the most still has one');
+SELECT is(
+    (SELECT p.problem FROM price_measurements(ARRAY[(NULL, 1, 7, 'voice', 'minute', 'R', 60, '1555', '2025-11-14')]::measurement[]) AS p), 'UB011',
+    'nor has a row without an id');
+SELECT throws_ok($$SELECT record_rows('unheard_of', '{1}')$$, 'UB011', NULL, 'a table that is not metered has no rows');
+CREATE TABLE public.kept ();
+CREATE TRIGGER kept BEFORE TRUNCATE ON public.kept FOR EACH STATEMENT EXECUTE FUNCTION billing.refuse_change();
+SELECT lives_ok('TRUNCATE kept', 'an empty table may be emptied');
+SELECT throws_ok('TRUNCATE pricing_rates CASCADE', 'UB014', 'pricing_rates is append-only', 'prices may not');
+
+-- What is said to who asks for one row.
+CREATE FUNCTION pg_temp.advice(p_sql text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_detail text;
+    v_hint text;
+BEGIN
+    EXECUTE p_sql;
+    RETURN NULL;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+        RETURN concat_ws(' ', SQLSTATE, v_detail, v_hint);
+END;
+$$;
+CREATE TABLE public.fragile (id bigint PRIMARY KEY, tenant_id bigint, size text);
+CREATE FUNCTION public.measure_fragile(p_id bigint, p_tenant_id bigint, p_size text) RETURNS SETOF billing.measurement
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF p_size LIKE 'UB%' THEN
+        RAISE SQLSTATE 'UB012' USING MESSAGE = 'a size', DETAIL = 'It is odd.', HINT = 'Take another.';
+    END IF;
+    RETURN QUERY SELECT p_id, 1::smallint, p_tenant_id, 'sms', 'message', p_id::text, p_size::numeric, NULL::text, NULL::timestamptz;
+END;
+$$;
+SELECT meter_table('public.fragile', 'public.measure_fragile') \g /dev/null
+INSERT INTO fragile VALUES (1, 7, 'large'), (2, 7, 'UB'), (3, 7, '1');
+SELECT is(record_row('fragile', 3), 0, 'a row that is recorded already');
+SELECT is(
+    pg_temp.advice($$SELECT record_row('fragile', 1)$$), '22P02 fragile 1 cannot be measured or recorded. Mend the row, or its measure function.',
+    'a row that cannot be measured');
+SELECT is(pg_temp.advice($$SELECT record_row('fragile', 2)$$), 'UB012 It is odd. Take another.', 'and one of which its measure function says why');
+SELECT is(describe_reason('22P02', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at assignment"}'), 'a "..."', 'what PostgreSQL says is kept without values');
+SELECT is(describe_reason('22P02', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at RAISE\nPL/pgSQL function g() line 1 at PERFORM"}'), '...', 'what a function says is not');
+SELECT is(describe_reason('UB003', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at RAISE"}'), 'a "b"', 'unless it is ours');
+SELECT is(describe_reason('22P02', 'a "b"', NULL), 'a "..."', 'nothing is known of where');
+
+-- Keys that rows name: also where one table has none, and one is gone.
+CREATE TABLE public.gone (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);
+SELECT meter_table('public.gone', 'billing.measure_call', 'call_sid') \g /dev/null
+DROP TABLE gone;
+INSERT INTO calls (id, tenant_id, call_sid, status) VALUES (960, 7, 'CA-in-use', 'ringing');
+SELECT is(keys_in_use('{CA-in-use,CA-other}'), '{CA-in-use}', 'what a row names is in use');
+
+-- Where a detached month is.
+INSERT INTO detached_months (month, table_name, dropped_at)
+VALUES ('2019-01-01', 'usage_records_2019_01', NULL), ('2019-02-01', 'usage_records_2019_02', '2025-01-02'), ('2019-03-01', 'usage_records_2019_03', '2025-01-02');
+INSERT INTO archives (month, sha256, manifest) VALUES ('2019-03-01', repeat('a', 64), '{"file": "march.csv.gz"}');
+SELECT is(
+    (SELECT string_agg(describe_detached(m), ' ' ORDER BY m) FROM unnest('{2019-01-01,2019-02-01,2019-03-01}'::date[]) AS m),
+    'The month 2019-01 is detached: its records are in billing.usage_records_2019_01. The month 2019-02 was dropped on 2025-01-02. '
+    'The month 2019-03 is archived: its records are in the file march.csv.gz.', 'in a table, nowhere, in a file');
+
+-- All terms of a tenant are held while they begin to look closer, and no other's.
+INSERT INTO tenant_terms (tenant_id, valid_from, plan_id, timezone, currency, cards, looks_closer)
+SELECT tenant_id, now(), plan_id, timezone, currency, cards, true FROM tenant_terms WHERE tenant_id IN (8, 9);
+SELECT look_closer(8) \g /dev/null
+SELECT results_eq(
+    'SELECT tenant_id, looks_closer, xmax <> 0 FROM tenant_terms WHERE tenant_id IN (8, 9) ORDER BY tenant_id, valid_from',
+    'VALUES (8::bigint, true, true), (8, true, true), (9, false, false), (9, true, false)', 'terms that look closer already are held, too');
+
 -- Tables that are metered, and can no longer be read.
 CREATE TABLE public.readings (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);
 SELECT lives_ok($$SELECT meter_table('public.readings', 'billing.measure_call', 'call_sid')$$, 'a table is metered');
@@ -76,9 +172,26 @@ SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was
 SELECT retry_row('calls', 902) \g /dev/null
 SELECT ok((SELECT resolved_at IS NOT NULL FROM unrated_usage WHERE source_id = 902), 'one that has another id now is settled');
 SELECT ok((SELECT resolved_at IS NULL FROM unrated_usage WHERE source_id = 901), 'and only that');
+INSERT INTO unrated_usage (source_table, source_id, tenant_id, sqlstate, context, resolved_at)
+VALUES ('calls', 903, 7, 'UB001', '{"is_renamed": true}', now()), ('calls', 903, 7, 'UB001', '{}', NULL);
+SELECT retry_row('calls', 903) \g /dev/null
+SELECT is(
+    (SELECT reason FROM unrated_usage WHERE source_id = 903 AND resolved_at IS NULL), 'the row was deleted before it was rated',
+    'what was renamed and settled before does not settle what waits now');
 SELECT set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'x', '{}'), set_aside('calls', NULL, NULL::smallint, 7, 'UB011', 'y', '{}') \g /dev/null
 SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'rows without an id share an entry');
 SELECT is((SELECT reason FROM unrated_usage WHERE source_id = 901), 'the row was deleted before it was rated', 'no other');
+
+SELECT set_aside('calls', 904, NULL::smallint, 7, 'UB001', 'z', '{}') \g /dev/null
+SELECT is((SELECT string_agg(attempts || ' ' || reason, ', ') FROM unrated_usage WHERE source_id IS NULL), '2 y', 'which is none of a row that has one');
+
+SELECT set_aside('messages', 905, NULL::smallint, 7, 'UB001', 'x', '{"is_renamed": true}'), set_aside('calls', 905, NULL::smallint, 7, 'UB001', 'x', '{}') \g /dev/null
+SELECT retry_row('calls', 905) \g /dev/null
+SELECT is(
+    (SELECT string_agg(source_table, ', ') FROM unrated_usage WHERE source_id = 905 AND resolved_at IS NULL AND attempts = 2), 'calls',
+    'what was renamed in one table settles nothing of another');
+SELECT record_difference('messages', NULL, ARRAY[(NULL, 1, 7, 'sms', 'message', 'R', 1, NULL, now())::measurement]) \g /dev/null
+SELECT is((SELECT sqlstate FROM unrated_usage WHERE source_table = 'messages' AND source_id IS NULL), 'UB011', 'what has no id is set aside for that');
 
 -- A charge that has no row any more, beside one recorded by hand for the same resource.
 SELECT record_usage(7, 'sms', 'message', 'kept', 1), record_usage(7, 'sms', 'message', 'other', 2) \g /dev/null

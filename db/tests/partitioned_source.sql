@@ -1,6 +1,6 @@
 -- A partitioned table of the application's is billed like any other, wherever its rows are written and move.
 BEGIN;
-SELECT plan(23);
+SELECT plan(28);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -103,6 +103,31 @@ SELECT is(
     (SELECT string_agg(kind || ' ' || tenant_id, ', ' ORDER BY id) FROM usage_records WHERE source_table = 'call_log' AND source_id = 102),
     'charge 7, reversal 7, charge 8', 'and billed when it is corrected');
 SELECT is_empty('SELECT * FROM verify()', 'every promise holds still');
+
+-- A trigger function of the table's serves no other, not even where a row comes to be worth nothing.
+CREATE TABLE public.other_log (LIKE public.call_log INCLUDING DEFAULTS);
+INSERT INTO other_log (id, tenant_id, status, initiated_at, duration_seconds) VALUES (1, 7, 'completed', '2025-11-14 10:00:00+00', 60);
+CREATE TRIGGER forged AFTER UPDATE ON public.other_log FOR EACH ROW EXECUTE FUNCTION billing.meter_call_log();
+SELECT throws_ok($$UPDATE other_log SET status = 'failed'$$, 'UB020', NULL, 'another table is not billed as this');
+DROP TABLE other_log;
+
+-- A row that cannot be measured, and goes.
+CREATE FUNCTION public.measure_size(p_id bigint, p_tenant_id bigint, p_size text) RETURNS SETOF billing.measurement
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_id, 1::smallint, p_tenant_id, 'sms', 'message', p_id::text, p_size::numeric, NULL::text, NULL::timestamptz
+$$;
+CREATE TABLE public.sizes (id bigint NOT NULL, tenant_id bigint, size text) PARTITION BY RANGE (id);
+CREATE TABLE public.sizes_1 PARTITION OF public.sizes FOR VALUES FROM (1) TO (10);
+INSERT INTO sizes VALUES (1, 7, '1'), (2, 7, 'large');
+SELECT meter_table('public.sizes', 'public.measure_size') \g /dev/null
+DELETE FROM sizes WHERE id = 2;
+SELECT is(pg_temp.waits_for('sizes', 2), NULL, 'a row that is deleted is not set aside');
+INSERT INTO sizes VALUES (3, 7, '1'), (4, 7, '1');
+UPDATE sizes SET size = 'large' WHERE id = 4;
+SELECT is((SELECT count(*) FROM unrated_usage WHERE source_table = 'sizes'), 1::bigint, 'one that cannot be measured any more is, once');
+UPDATE sizes SET id = 5, size = 'large' WHERE id = 3;
+SELECT is(pg_temp.waits_for('sizes', 5), '22P02', 'one that got another id at that is');
+SELECT is((SELECT context ? 'is_renamed' FROM unrated_usage WHERE source_table = 'sizes' AND source_id = 3), true, 'and what it was billed under the old one waits, too');
 
 SELECT lives_ok($$SELECT unmeter_table('public.call_log'), unmeter_table('public.call_log')$$, 'unmeter_table detaches it, and twice is once');
 UPDATE call_log SET duration_seconds = 6000 WHERE id = 102;

@@ -1,6 +1,6 @@
 -- Where personal data lie is known, and what analysts see of them is masked.
 BEGIN;
-SELECT plan(20);
+SELECT plan(26);
 \ir fixtures/tenants.sql
 
 -- Every column that can hold a text, read from the catalog; domains by what they are made of.
@@ -49,6 +49,27 @@ SELECT is(
 SELECT is(sees_numbers(), false, 'for nobody has role billing_numbers where there is none');
 SELECT is(
     (SELECT count(*) FROM find_subject('+44 20 7123 4567')), 2::bigint, 'what is stored about a number is found');
+
+-- A month from which the numbers were taken, and what is corrected in it.
+INSERT INTO pricing_rates (channel, resource_type, prefix, unit_price, effective_from) VALUES ('voice', 'minute', '44', 0.5, '2025-01-01');
+INSERT INTO calls (id, tenant_id, to_number, status, initiated_at, duration_seconds)
+VALUES
+    (1, 7, '+442071234567', 'completed', '2025-11-14 10:00:00+00', 120), (2, 7, '+15559876543', 'completed', '2025-11-14 10:00:00+00', 120),
+    (3, 7, '+442071234567', 'completed', '2025-11-14 10:00:00+00', 120);
+CREATE FUNCTION pg_temp.charged(p_id bigint) RETURNS text
+LANGUAGE sql AS $$
+    SELECT concat_ws(' ', trim_scale(seconds), destination, metadata) FROM usage_records
+    WHERE source_table = 'calls' AND source_id = p_id ORDER BY id DESC LIMIT 1
+$$;
+SELECT is(erase_destinations('usage_records_default', 0, 1000), 4::bigint, 'numbers and texts are taken out of a month');
+SELECT is(pg_temp.charged(1) || pg_temp.charged(2), '120 44*** {}120 *** {}', 'what its price was found by is left');
+UPDATE calls SET duration_seconds = 2 WHERE id IN (1, 2);
+SELECT is(pg_temp.charged(1), '2 44*** {}', 'a correction brings no number back');
+SELECT is(pg_temp.charged(2), '2 *** {}', 'whatever is left of it');
+UPDATE calls SET to_number = '+447712345678' WHERE id = 3;
+SELECT is(pg_temp.charged(3), '120 44*** {}', 'a number that may be the same changes nothing');
+UPDATE calls SET to_number = '+14155550100' WHERE id = 3;
+SELECT is(pg_temp.charged(3), '120 14155550100 {}', 'another is written down');
 
 SELECT * FROM finish();
 ROLLBACK;

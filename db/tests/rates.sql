@@ -1,6 +1,6 @@
 -- Which price holds: tenant before plan before default, the longest prefix within, in force when it happened.
 BEGIN;
-SELECT plan(70);
+SELECT plan(71);
 \ir fixtures/tenants.sql
 
 -- The price that a call of Globex (8, on the professional plan) has.
@@ -146,6 +146,7 @@ SELECT throws_ok(
 FROM (VALUES
     ('connection_fee', '-1'), ('minimum_charge', '''NaN'''), ('initial_increment', '-1'), ('billing_increment', '86401'),
     ('prefix', '''+44'''), ('prefix', '''4 4'''), ('effective_until', '''2025-01-01'''), ('effective_until', '''2024-12-31'''),
+    ('effective_until', '''20260-01-01'''),
     ('charge_model', '''magic'''), ('terms', '''{"unit_prize": 1}''')
 ) AS bad (name, value);
 SELECT throws_ok(

@@ -1,6 +1,6 @@
 -- Re-rating is a stored difference: proposed, read, applied once, and never at the cost of what was issued.
 BEGIN;
-SELECT plan(30);
+SELECT plan(34);
 \ir fixtures/tenants.sql
 
 CREATE FUNCTION pg_temp.story()
@@ -12,6 +12,9 @@ INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_secon
 VALUES (1, 7, 'A', 'completed', '2025-11-14 10:00:00+00', 60), (2, 7, 'B', 'completed', '2025-11-20 10:00:00+00', 60), (3, 8, 'C', 'completed', '2025-11-20 10:00:00+00', 90);
 SELECT record_usage(7, 'voice', 'minute', 'D', 2, '{"agent": "x"}', '2025-11-20 10:00:00+00') AS by_hand
 \gset
+-- A row that is about to take over what was recorded by hand.
+INSERT INTO calls (id, tenant_id, call_sid, status) VALUES (4, 7, 'D', 'ringing'), (5, 7, 'E', 'ringing');
+INSERT INTO messages (id, tenant_id, channel, status) VALUES (2, 7, 'sms', 'queued');
 SELECT propose_rerating('2025-11-01', '2025-11-30') AS nothing
 \gset
 SELECT is_empty(format('SELECT * FROM get_rerating(%s)', :nothing), 'while prices are as they were, nothing changes');
@@ -35,6 +38,10 @@ SELECT propose_rerating('2025-11-01', '2025-11-19') AS earlier
 SELECT is_empty(format('SELECT * FROM get_rerating(%s)', :earlier), 'and is of the days asked for');
 
 SELECT is(apply_rerating(:proposal), 3::bigint, 'applying it says how many charges it changed');
+SELECT set_eq(
+    'SELECT id FROM calls WHERE xmax <> 0', '{2,3,4}'::bigint[],
+    'the rows of its charges are locked, and that of a resource recorded by hand, and no others');
+SELECT is((SELECT xmax <> 0 FROM messages WHERE id = 2), false, 'nor one of another table with the same id');
 SELECT results_eq(
     'SELECT * FROM pg_temp.story()',
     $$VALUES ('A', 'charge', 1, 0.015, 1::bigint), ('B', 'charge', 1, 0.015, 2), ('B', 'reversal', 2, -0.015, 2), ('B', 'charge', 3, 0.02, 2),
@@ -66,13 +73,19 @@ UPDATE calls SET status = 'failed' WHERE id = 2;
 SELECT is((SELECT trim_scale(sum(total_cost)) FROM usage_records WHERE resource_id = 'B'), 0::numeric, 'a failure takes it all back');
 
 -- A price withdrawn.
+INSERT INTO calls (id, tenant_id, call_sid, status, initiated_at, duration_seconds) VALUES (6, 8, 'F', 'completed', '2025-11-20 10:00:00+00', 60);
+SELECT record_usage(8, 'voice', 'minute', 'G', 1, '{}', '2025-11-20 10:00:00+00'), record_usage(8, 'sms', 'message', 'H', 1, '{}', '2025-11-20 10:00:00+00')
+\gset
 UPDATE pricing_rates SET is_active = false WHERE card = 0 AND channel = 'voice' AND unit_price = 0.02;
 SELECT propose_rerating('2025-11-01', '2025-11-30') AS withdrawn
 \gset
 SELECT results_eq(
-    format('SELECT resource_id, problem, new_cost FROM get_rerating(%s)', :withdrawn), $$VALUES ('D', 'UB001', NULL::numeric), ('C', 'UB001', NULL)$$,
+    format('SELECT resource_id, problem, new_cost FROM get_rerating(%s)', :withdrawn), $$VALUES ('D', 'UB001', NULL::numeric), ('C', 'UB001', NULL), ('F', 'UB001', NULL), ('G', 'UB001', NULL)$$,
     'a charge without a price any more is listed');
 SELECT is(apply_rerating(:withdrawn), 0::bigint, 'and left as it is');
+SELECT is((SELECT xmax <> 0 FROM calls WHERE id = 6), false, 'its row is not locked');
+SELECT set_eq(
+    $$SELECT resource_id FROM direct_usage WHERE tenant_id = 8 AND xmax <> 0$$, '{G}'::text[], 'but what was recorded by hand is, which nobody else may move meanwhile');
 
 -- Invoices.
 INSERT INTO pricing_rates (channel, resource_type, unit_price, effective_from) VALUES ('voice', 'minute', 0.05, '2025-11-15 00:00:00+00');
@@ -80,7 +93,7 @@ SELECT generate_invoice(7, '2025-11-01') AS issued, generate_invoice(8, '2025-11
 \gset
 SELECT is(finalize_invoice(:issued), :issued::bigint, 'one is issued');
 CREATE TEMPORARY TABLE issued_lines AS SELECT * FROM get_invoice_lines(:issued);
-SELECT is(apply_rerating(propose_rerating('2025-11-01', '2025-11-30')), 2::bigint, 'when an invoiced period is re-rated');
+SELECT is(apply_rerating(propose_rerating('2025-11-01', '2025-11-30')), 4::bigint, 'when an invoiced period is re-rated');
 SELECT results_eq(format('SELECT * FROM get_invoice_lines(%s)', :issued), 'SELECT * FROM issued_lines', 'the issued invoice stays');
 SELECT results_eq(
     'SELECT tenant_id, trim_scale(amount), period_start, period_end, reference LIKE ''rerating % 2025-11-01'', invoice_id FROM adjustments',

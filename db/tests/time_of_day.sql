@@ -1,6 +1,6 @@
 -- By time of day: a call is cut where its calendar's band changes, and each part is billed as its band says.
 BEGIN;
-SELECT plan(80);
+SELECT plan(81);
 \ir fixtures/tenants.sql
 
 -- A German business calendar, with Whit Monday 2022 as a holiday and no band between 06:00 and 08:00.
@@ -68,6 +68,7 @@ SELECT is(pg_temp.parts('2022-10-30 00:00', 90001, 2) LIKE '%late 30 02:30:00 77
 INSERT INTO calendar_holidays (calendar_id, holiday) VALUES (2, '2022-03-27'), (2, '2022-10-30');
 SELECT is(pg_temp.parts('2022-03-26 23:59', 82920, 2), 'late 26 23:59:00 60, holiday 27 00:00:00 82800, early 28 00:00:00 60', 'a holiday of 23 hours');
 SELECT is(pg_temp.parts('2022-10-29 23:59', 90120, 2), 'late 29 23:59:00 60, holiday 30 00:00:00 90000, early 31 00:00:00 60', 'and one of 25 hours');
+SELECT is(pg_temp.parts('2022-10-30 12:00', 60), 'weekend 30 12:00:00 60', 'another calendar has its own holidays');
 -- Samoa went from Thursday the 29th to Saturday the 31st of December 2011.
 INSERT INTO calendars (id, name, timezone) VALUES (3, 'samoa', 'Pacific/Apia');
 INSERT INTO calendar_bands VALUES (3, 'thursday', 4, '00:00', '24:00'), (3, 'friday', 5, '00:00', '24:00'), (3, 'saturday', 6, '00:00', '24:00');

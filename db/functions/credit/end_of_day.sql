@@ -4,7 +4,7 @@ RETURNS timestamptz
 LANGUAGE sql
 STABLE
 AS $$
-    SELECT ((p_day + 1)::timestamp AT TIME ZONE t.timezone) - interval '1 microsecond'
+    SELECT billing.start_of_day(p_day + 1, t.timezone) - interval '1 microsecond'
     FROM billing.require_tenant(p_tenant_id) AS t;
 $$;
 

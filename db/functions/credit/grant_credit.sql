@@ -29,11 +29,11 @@ BEGIN
                 DETAIL = 'p_kind is not known, or p_reference is NULL or empty.',
                 HINT = 'The kind is purchase, grant, included, payment, refund or adjustment; the reference is yours and makes it safe to repeat.';
     END IF;
-    IF (p_expires_at > now() AND isfinite(p_expires_at)) IS FALSE OR p_priority IS NULL THEN
+    IF (p_expires_at > now() AND p_expires_at <= '9999-12-30') IS FALSE OR p_priority IS NULL THEN
         RAISE EXCEPTION 'bad expiry or priority of credit'
             USING ERRCODE = 'UB012',
                 DETAIL = format('The expiry is %s, the priority %s.', p_expires_at, COALESCE(p_priority::text, 'NULL')),
-                HINT = 'The expiry is an instant still to come, or NULL for never.';
+                HINT = 'The expiry is an instant still to come and before the year 10000, or NULL for never.';
     END IF;
     PERFORM billing.require_tenant(p_tenant_id);
     PERFORM billing.lock_credit(p_tenant_id);

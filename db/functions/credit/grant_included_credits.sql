@@ -23,8 +23,8 @@ BEGIN
     END IF;
     SELECT * INTO v_tenant FROM billing.require_tenant(p_tenant_id);
     SELECT * INTO v_period FROM billing.get_billing_period(p_tenant_id, p_at);
-    v_from := v_period.period_start::timestamp AT TIME ZONE v_tenant.timezone;
-    v_until := (v_period.period_end + 1)::timestamp AT TIME ZONE v_tenant.timezone;
+    v_from := billing.start_of_day(v_period.period_start, v_tenant.timezone);
+    v_until := billing.start_of_day(v_period.period_end + 1, v_tenant.timezone);
 
     -- Where the billing cycle or the zone was moved, the credit of the old period lasts, and the new one's follows it.
     v_from := GREATEST(v_from, (
@@ -56,7 +56,7 @@ BEGIN
         SELECT t.plan_id
         FROM billing.tenant_terms AS t
         WHERE t.tenant_id = p_tenant_id
-            AND t.valid_from < (d.day + interval '1 day') AT TIME ZONE v_tenant.timezone
+            AND t.valid_from < billing.start_of_day(d.day::date + 1, v_tenant.timezone)
         ORDER BY t.valid_from DESC
         LIMIT 1
     ) AS t ON true

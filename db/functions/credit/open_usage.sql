@@ -77,7 +77,7 @@ BEGIN
                 SELECT l
                 FROM billing.list_period_usage(
                     p_tenant_id, p.first_day, p.last_day,
-                    LEAST(v_by, (p.next_start::timestamp AT TIME ZONE v_tenant.timezone) - interval '1 microsecond'),
+                    LEAST(v_by, billing.start_of_day(p.next_start, v_tenant.timezone) - interval '1 microsecond'),
                     CASE WHEN p.last_day = v_last THEN v_later END
                 ) AS l
             )

@@ -12,7 +12,7 @@ BEGIN
     FOR v_invoice IN
         SELECT
             i.tenant_id, i.id, billing.currency_decimals(i.currency) AS decimals,
-            ((i.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) - interval '1 microsecond' AS used_by
+            billing.start_of_day(i.period_end + 1, COALESCE(t.timezone, 'UTC')) - interval '1 microsecond' AS used_by
         FROM billing.invoices AS i
         INNER JOIN public.tenants AS t ON t.id = i.tenant_id
         WHERE i.tenant_id = ANY (p_tenant_ids)

@@ -29,7 +29,7 @@ AS $$
         ) AS counted (changes)
         LEFT JOIN public.tenants AS t ON t.id = i.tenant_id
         CROSS JOIN LATERAL (
-            SELECT ((i.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) - interval '1 microsecond'
+            SELECT billing.start_of_day(i.period_end + 1, COALESCE(t.timezone, 'UTC')) - interval '1 microsecond'
         ) AS at (at)
         CROSS JOIN LATERAL (
             SELECT x.cards, x.currency

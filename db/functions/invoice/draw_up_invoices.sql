@@ -59,7 +59,7 @@ BEGIN
             SELECT y.plan_id
             FROM billing.tenant_terms AS y
             WHERE y.tenant_id = i.tenant_id
-                AND y.valid_from < LEAST((i.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC'), b.service_end)
+                AND y.valid_from < LEAST(billing.start_of_day(i.period_end + 1, COALESCE(t.timezone, 'UTC')), b.service_end)
             ORDER BY y.valid_from DESC
             LIMIT 1
         ),

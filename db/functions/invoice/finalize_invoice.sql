@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     IF v_invoice.status = 'draft' THEN
         SELECT * INTO v_tenant FROM billing.require_tenant(v_invoice.tenant_id);
-        v_issuable_at := ((v_invoice.period_end + 1)::timestamp AT TIME ZONE v_tenant.timezone) + COALESCE(
+        v_issuable_at := billing.start_of_day(v_invoice.period_end + 1, v_tenant.timezone) + COALESCE(
             (SELECT b.grace FROM billing.tenant_billing AS b WHERE b.tenant_id = v_invoice.tenant_id), interval '0'
         );
         IF p_at < v_issuable_at THEN

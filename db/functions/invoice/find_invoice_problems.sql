@@ -46,8 +46,8 @@ AS $$
             FROM billing.tenant_terms AS y
             WHERE y.tenant_id = a.tenant_id
         ) AS held
-            ON held.valid_from < (a.to_date + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')
-            AND held.valid_until > a.from_date::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')
+            ON held.valid_from < billing.start_of_day(a.to_date + 1, COALESCE(t.timezone, 'UTC'))
+            AND held.valid_until > billing.start_of_day(a.from_date, COALESCE(t.timezone, 'UTC'))
         INNER JOIN billing.pricing_plans AS x ON x.id = held.plan_id
         WHERE t.id = a.tenant_id
             AND x.currency <> COALESCE(t.currency, 'USD')

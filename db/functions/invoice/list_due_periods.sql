@@ -21,7 +21,7 @@ AS $$
     FROM (
         SELECT
             t.id AS tenant_id, lower(open.days) AS first_day, upper(open.days) - 1 AS last_day,
-            (upper(open.days)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) + COALESCE(b.grace, '0') AS issuable_at
+            billing.start_of_day(upper(open.days), COALESCE(t.timezone, 'UTC')) + COALESCE(b.grace, '0') AS issuable_at
         FROM (
             SELECT date_trunc('month', p_month::timestamp)::date, (date_trunc('month', p_month::timestamp) + interval '1 month')::date - 1
         ) AS m (first_day, last_day)

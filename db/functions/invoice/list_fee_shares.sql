@@ -22,10 +22,10 @@ AS $$
     WITH whole AS (
         SELECT
             w.first_day, w.last_day,
-            GREATEST(p_from::timestamp AT TIME ZONE p_timezone, b.service_start) AS from_at,
-            LEAST((p_to + 1)::timestamp AT TIME ZONE p_timezone, b.service_end) AS until_at,
+            GREATEST(billing.start_of_day(p_from, p_timezone), b.service_start) AS from_at,
+            LEAST(billing.start_of_day(p_to + 1, p_timezone), b.service_end) AS until_at,
             extract(epoch FROM
-                ((w.last_day + 1)::timestamp AT TIME ZONE p_timezone) - (w.first_day::timestamp AT TIME ZONE p_timezone)
+                billing.start_of_day(w.last_day + 1, p_timezone) - billing.start_of_day(w.first_day, p_timezone)
             ) AS seconds
         FROM (
             SELECT

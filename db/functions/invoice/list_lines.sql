@@ -31,7 +31,7 @@ AS $$
         SELECT ARRAY(
             SELECT u
             FROM billing.list_invoice_usage(
-                p_tenant_id, p_from, p_to, ((p_to + 1)::timestamp AT TIME ZONE p_timezone) - interval '1 microsecond'
+                p_tenant_id, p_from, p_to, billing.start_of_day(p_to + 1, p_timezone) - interval '1 microsecond'
             ) AS u
         ) AS usage
     )

@@ -132,7 +132,7 @@ BEGIN
                 SELECT u
                 FROM billing.price_sums(
                     billing.list_cards(t.id, v_plan.id), COALESCE(t.currency, 'USD'),
-                    ((b.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) - interval '1 microsecond',
+                    billing.start_of_day(b.period_end + 1, COALESCE(t.timezone, 'UTC')) - interval '1 microsecond',
                     s.sums
                 ) AS u
                 WHERE u.quantity <> 0

@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     FOR v_line IN
         SELECT l.tenant_id, l.invoice_id, l.is_prepaid, -l.amount AS amount,
-            ((i.period_end + 1)::timestamp AT TIME ZONE COALESCE(t.timezone, 'UTC')) - interval '1 microsecond' AS used_by
+            billing.start_of_day(i.period_end + 1, COALESCE(t.timezone, 'UTC')) - interval '1 microsecond' AS used_by
         FROM billing.invoice_line_items AS l
         INNER JOIN billing.invoices AS i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id
         INNER JOIN public.tenants AS t ON t.id = i.tenant_id

@@ -8,7 +8,7 @@ AS $$
     -- Digits between letters are a part of a provider's own name for it.
     SELECT CASE
         WHEN strpos(p_key, '@') > 0 THEN billing.mask_number(p_key)
-        ELSE regexp_replace(p_key, '(?<![[:alnum:]])\+?[0-9][0-9 ().-]{6,}[0-9](?![[:alnum:]])', '***', 'g')
+        ELSE regexp_replace(p_key, E'(?<![[:alnum:]])\\+?[0-9][0-9 ().-]{6,}[0-9](?![[:alnum:]])', '***', 'g')
     END;
 $$;
 

@@ -9,12 +9,12 @@ DECLARE
     v_text text COLLATE "C" := COALESCE(p_body, '');
     -- 3GPP TS 23.038, 6.2.1: the 127 characters of the default alphabet, ESC being none. By code point, so that this
     -- file loads into a database of any encoding.
-    v_alphabet CONSTANT text COLLATE "C" := '\n\r -Z_a-z'
-        '\u00A1\u00A3-\u00A5\u00A7\u00BF\u00C4-\u00C7\u00C9\u00D1\u00D6\u00D8\u00DC\u00DF'
-        '\u00E0\u00E4-\u00E6\u00E8\u00E9\u00EC\u00F1\u00F2\u00F6\u00F8\u00F9\u00FC'
-        '\u0393\u0394\u0398\u039B\u039E\u03A0\u03A3\u03A6\u03A8\u03A9';
+    v_alphabet CONSTANT text COLLATE "C" := E'\\n\\r -Z_a-z'
+        '\\u00A1\\u00A3-\\u00A5\\u00A7\\u00BF\\u00C4-\\u00C7\\u00C9\\u00D1\\u00D6\\u00D8\\u00DC\\u00DF'
+        '\\u00E0\\u00E4-\\u00E6\\u00E8\\u00E9\\u00EC\\u00F1\\u00F2\\u00F6\\u00F8\\u00F9\\u00FC'
+        '\\u0393\\u0394\\u0398\\u039B\\u039E\\u03A0\\u03A3\\u03A6\\u03A8\\u03A9';
     -- 6.2.1.1: those of its extension table, each sent after an ESC: form feed, ^ { } \ [ ~ ] | and the euro sign.
-    v_extension CONSTANT text COLLATE "C" := '\f^{}\\\[~\]|\u20AC';
+    v_extension CONSTANT text COLLATE "C" := E'\\f^{}\\\\\\[~\\]|\\u20AC';
     v_single integer := 160;
     v_part integer := 153;
     v_units text[];
@@ -30,7 +30,7 @@ BEGIN
             v_single := 70;
             v_part := 67;
             -- One character for each UTF-16 code unit: of a surrogate pair the first is written ESC.
-            v_text := regexp_replace(translate(v_text, E'\x1B', ' '), '[\U00010000-\U0010FFFF]', E'\x1B\\&', 'g');
+            v_text := regexp_replace(translate(v_text, E'\x1B', ' '), E'[\\U00010000-\\U0010FFFF]', E'\x1B\\&', 'g');
         END IF;
     END IF;
 

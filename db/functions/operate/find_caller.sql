@@ -7,7 +7,7 @@ SET search_path = pg_catalog, billing, pg_temp
 AS $$
     -- The outermost call stands last.
     SELECT c.called[1]
-    FROM regexp_matches(p_context, '^(?:PL/pgSQL|SQL) function "?(?:billing\.)?([a-z0-9_]+)', 'gn')
+    FROM regexp_matches(p_context, E'^(?:PL/pgSQL|SQL) function "?(?:billing\\.)?([a-z0-9_]+)', 'gn')
         WITH ORDINALITY AS c (called, number)
     WHERE c.called[1] !~ '^note_'
         AND EXISTS (

@@ -22,8 +22,8 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT x.tenant_id
             FROM billing.usage_records AS x
-            WHERE x.source_id = substring(v.subject FROM '^\S+ ([0-9]+)')::bigint
-                AND x.source_table = substring(v.subject FROM '^(\S+) [0-9]+')
+            WHERE x.source_id = substring(v.subject FROM E'^\\S+ ([0-9]+)')::bigint
+                AND x.source_table = substring(v.subject FROM E'^(\\S+) [0-9]+')
             LIMIT 1
         ) AS s ON true
         -- Unrated usage stands in its tenant's way by itself.

@@ -48,7 +48,7 @@ AS $$
     steps AS (
         SELECT 1 AS line, k.name AS object_name, 'change yours' AS becomes,
             format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s', k.name, k.conname, k.conname,
-                regexp_replace(k.definition, '\(', format('(%I, ', k.key))) AS statement,
+                regexp_replace(k.definition, E'\\(', format('(%I, ', k.key))) AS statement,
             'A key of a sharded table holds its tenant. What refers to it, refers to both.' AS reason
         FROM keys AS k
         WHERE k.kind = 'yours'

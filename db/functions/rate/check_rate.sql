@@ -46,15 +46,16 @@ BEGIN
         AND NEW.billing_increment BETWEEN 0 AND 86400
         AND NEW.prefix ~ '^[0-9]{0,20}$'
         AND NEW.currency ~ '^[A-Z]{3}$'
-        AND isfinite(NEW.effective_from)
-        AND (NEW.effective_until > NEW.effective_from AND isfinite(NEW.effective_until)) IS NOT FALSE
+        -- As price_or_raise has it. Most clients cannot read what is beyond.
+        AND NEW.effective_from >= '0001-01-02' AND NEW.effective_from < '9999-12-31'
+        AND (NEW.effective_until > NEW.effective_from AND NEW.effective_until < '9999-12-31') IS NOT FALSE
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'bad terms of a rate'
             USING ERRCODE = 'UB005',
                 DETAIL = format('unit_price %L, connection_fee %L, minimum_charge %L, increments %L/%L, prefix %L, currency %L, from %L until %L.',
                     NEW.unit_price, NEW.connection_fee, NEW.minimum_charge, NEW.initial_increment,
                     NEW.billing_increment, NEW.prefix, NEW.currency, NEW.effective_from, NEW.effective_until),
-                HINT = 'Amounts are finite, not negative and have at most 20 decimals, increments are 0 to 86400 s, a prefix is at most 20 digits without +, a currency is three capitals, and a rate ends after it begins, at an instant or never (NULL).';
+                HINT = 'Amounts are finite, not negative and have at most 20 decimals, increments are 0 to 86400 s, a prefix is at most 20 digits without +, a currency is three capitals, and a rate ends after it begins, at an instant before the year 10000 or never (NULL).';
     END IF;
     IF billing.is_by_terms(NEW.charge_model, NEW.terms) IS NOT FALSE OR NEW.calendar_id IS NOT NULL THEN
         PERFORM billing.check_rate_terms(NEW);

@@ -21,7 +21,7 @@ AS $$
             END AS fault
         FROM (
             SELECT CASE
-                WHEN length(p_text) <= 40 AND p_text ~ '^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$'
+                WHEN length(p_text) <= 40 AND p_text ~ E'^[+-]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][+-]?[0-9]{1,2})?$'
                     THEN p_text::numeric
             END AS value
         ) AS v

@@ -49,7 +49,7 @@ AS $$
             g.*,
             CASE
                 WHEN g.compact = '*' THEN ''
-                WHEN g.compact !~ '^\+?[0-9]+$' THEN NULL
+                WHEN g.compact !~ E'^\\+?[0-9]+$' THEN NULL
                 WHEN g.compact LIKE '+%' THEN substr(g.compact, 2)
                 WHEN starts_with(g.compact, p_international_prefix) THEN substr(g.compact, length(p_international_prefix) + 1)
                 ELSE g.compact
@@ -69,7 +69,7 @@ AS $$
                 CASE
                     WHEN COALESCE(d.written, '') = '' THEN 'prefix is missing (* is every destination)'
                     -- 1-684 is a prefix; 4470-4479 would be read as a long one, and price nothing.
-                    WHEN d.written ~ '^\+?([0-9]{3,})-[0-9]{3,}$'
+                    WHEN d.written ~ E'^\\+?([0-9]{3,})-[0-9]{3,}$'
                         AND length(split_part(d.written, '-', 2)) = length(ltrim(split_part(d.written, '-', 1), '+'))
                         AND split_part(d.written, '-', 2) > ltrim(split_part(d.written, '-', 1), '+')
                         THEN format('a range and not a prefix: %s', left(d.written, 41))

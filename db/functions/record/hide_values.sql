@@ -15,7 +15,7 @@ AS $$
                 CASE WHEN p_sqlstate LIKE '22%' THEN regexp_replace(p_message, '".*"', '"..."') ELSE p_message END,
                 '[^[:space:]"]+@[^[:space:]"]+', '...', 'g'
             ),
-            '\+?[0-9][0-9 ().-]{4,}[0-9]', '...', 'g'
+            E'\\+?[0-9][0-9 ().-]{4,}[0-9]', '...', 'g'
         )
     END;
 $$;

@@ -22,7 +22,7 @@ AS $$
     FROM (
         SELECT CASE
             WHEN p_source_table ~ '^([a-z_][a-z0-9_]*|"([^"]|"")+")$' THEN 'public.' || p_source_table
-            WHEN p_source_table ~ '^([a-z_][a-z0-9_]*|"([^"]|"")+")\.([a-z_][a-z0-9_]*|"([^"]|"")+")$' THEN p_source_table
+            WHEN p_source_table ~ E'^([a-z_][a-z0-9_]*|"([^"]|"")+")\\.([a-z_][a-z0-9_]*|"([^"]|"")+")$' THEN p_source_table
         END
     ) AS q (name);
 $$;

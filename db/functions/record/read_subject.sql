@@ -7,13 +7,13 @@ AS $$
 BEGIN
     needle := lower(billing.normalize_destination(btrim(p_number)));
     IF needle ~ '^[0-9]{6,15}$' THEN
-        pattern := '(?<![0-9])(\+|00)?' || (
+        pattern := E'(?<![0-9])(\\+|00)?' || (
             SELECT string_agg(digit, '[ ().-]{0,2}' ORDER BY place)
             FROM string_to_table(needle, NULL) WITH ORDINALITY AS digits (digit, place)
         ) || '(?![0-9])';
     ELSIF needle ~ '^[^@[:space:]]+@[^@[:space:]]+$' THEN
         pattern := '(?<![[:alnum:]._%+-])'
-            || regexp_replace(btrim(p_number), '([]\\^$.|?*+(){}[])', '\\\1', 'g')
+            || regexp_replace(btrim(p_number), E'([]\\\\^$.|?*+(){}[])', E'\\\\\\1', 'g')
             || '(?![.]?[[:alnum:]-])';
     ELSE
         RAISE EXCEPTION 'neither a number nor an address'
