@@ -1304,10 +1304,10 @@ class Client:
     def backfill(self, start: date, end: date) -> list[Backfill]:
         """Bring to account the rows of existing days, start to end, both included.
 
-        The partitions of those months are made first, on an autocommit connection in a transaction
-        of their own.
+        The partitions of months that have usage are made first, on an autocommit connection each in
+        a transaction of its own.
         """
-        self._scalar("ensure_used_partitions", p_from=start, p_to=end)
+        self._ensure_partitions(start, end)
         return self._all(Backfill, "backfill_usage", p_from=start, p_to=end)
 
     def reconcile(self, start: date, end: date) -> list[Reconciliation]:
@@ -1346,7 +1346,7 @@ class Client:
                     spans.append(part)
         for first, last in spans:
             if with_history:
-                self._scalar("ensure_used_partitions", p_from=first, p_to=last)
+                self._ensure_partitions(first, last)
             for table in tables:
                 for batch in self._sweep_table(table, first, last, with_history):
                     recorded += batch.recorded
@@ -1359,6 +1359,12 @@ class Client:
             p_to=end,
             p_found=recorded,
         )
+
+    def _ensure_partitions(self, start: date, end: date) -> None:
+        call, values = _call("list_used_months", {"p_from": start, "p_to": end})
+        for month in self._execute(f"SELECT {call}", values, scalar_row):
+            # Others wait for the attaching of one until it is committed.
+            self._scalar("ensure_partition", p_month=month)
 
     def _load_months(
         self, tables: list[str], start: date, end: date

@@ -219,6 +219,11 @@ def test_a_large_month_is_not_moved_while_others_work(db: Connection) -> None:
     assert number(db, "SELECT ensure_partition('2021-01-01')::integer") == 1
     assert number(db, "SELECT count(*) FROM usage_records_2021_01") == 50_001
 
+    # However little is in them: each month takes a lock that all wait for.
+    for year in range(2010, 2017):
+        stray(f"{year}-05-14", 1)
+    assert [moved() for _ in range(4)] == [[3, 4], [3, 1], [1, 0], [0, 0]]
+
 
 def test_rows_that_somebody_holds_do_not_keep_others_from_being_retried(
     database: str, db: Connection

@@ -1,6 +1,6 @@
 -- A partitioned table of the application's is billed like any other, wherever its rows are written and move.
 BEGIN;
-SELECT plan(26);
+SELECT plan(28);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -12,6 +12,9 @@ CREATE TABLE public.call_log (
     to_number text,
     initiated_at timestamptz NOT NULL,
     duration_seconds numeric,
+    -- Types that know no equality.
+    notes json DEFAULT '{}',
+    place point DEFAULT '(1,2)',
     PRIMARY KEY (id, initiated_at)
 ) PARTITION BY RANGE (initiated_at);
 CREATE TABLE public.call_log_2025_10 PARTITION OF public.call_log
@@ -32,6 +35,9 @@ SELECT is(pg_temp.story('call_log', 2), 'charge 0.03', 'so is one completed in i
 INSERT INTO call_log_2025_11 (id, tenant_id, status, initiated_at, duration_seconds)
 VALUES (102, 7, 'completed', '2025-11-14 10:00:00+00', 60);
 SELECT is(pg_temp.story('call_log', 102), 'charge 0.015', 'and one inserted there');
+
+SELECT lives_ok($$UPDATE call_log SET notes = '{"seen": true}', place = '(3,4)' WHERE id = 1$$, 'what is not measured may be of any type');
+SELECT is(pg_temp.story('call_log', 1), 'charge 0.015', 'and bills nothing');
 
 -- A row that moves is deleted in one partition and inserted in another.
 UPDATE call_log SET initiated_at = '2025-11-02 10:00:00+00' WHERE id = 1;
