@@ -1,6 +1,6 @@
 -- Why a price: rows that a support agent can read, whose amounts add up to what is billed.
 BEGIN;
-SELECT plan(40);
+SELECT plan(41);
 \ir fixtures/tenants.sql
 
 -- What the row with this subject says.
@@ -164,6 +164,9 @@ SELECT throws_ok($$SELECT * FROM explain_rating((SELECT max(id) FROM usage_recor
 SELECT throws_ok($$SELECT * FROM explain_quote(9, 'fax', 'page', 1)$$, 'UB001', NULL, 'there is no rate');
 SELECT throws_ok($$SELECT * FROM explain_quote(99, 'sms', 'message', 1)$$, 'UB002', NULL, 'there is no tenant');
 SELECT throws_ok($$SELECT * FROM explain_quote_call(9, '+1', 'NaN')$$, 'UB003', NULL, 'that is no quantity');
+SELECT lives_ok(
+    $$SELECT explain_charge(jsonb_populate_record(r, '{"charge_model": "stepped", "terms": {}}'), 'minute', 60, '2025-11-14') FROM pricing_rates AS r WHERE r.channel = 'voice' LIMIT 1$$,
+    'a price that was never entered may be without steps');
 
 SELECT * FROM finish();
 ROLLBACK;

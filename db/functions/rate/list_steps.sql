@@ -11,7 +11,8 @@ DECLARE
     v_next_from numeric := 0;
     v_increment numeric;
 BEGIN
-    FOR v_number IN 1 .. jsonb_array_length(v_steps) LOOP
+    -- Who asks for a price that was never entered (explain_charge) may have none.
+    FOR v_number IN 1 .. COALESCE(jsonb_array_length(v_steps), 0) LOOP
         EXIT WHEN v_next_from >= p_quantity;
         v_step := v_steps -> v_number - 1;
         step := v_number;
