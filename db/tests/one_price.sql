@@ -1,6 +1,6 @@
 -- Usage costs the same whichever way it is priced: by itself, among many, or again at its recorded rate.
 BEGIN;
-SELECT plan(22);
+SELECT plan(23);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 
@@ -82,6 +82,9 @@ INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, unit_price
 VALUES (7, 'voice', 'minute', '42', 0.1, '2025-01-01', 0.05, '{"maximum_charge": "0.3"}');
 SELECT is((price_usage(7, 'voice', 'minute', 60, '42', '2025-11-14')).total_cost, 0.15, 'a price with a most, and less than it');
 SELECT is((price_usage(7, 'voice', 'minute', 600, '42', '2025-11-14')).total_cost, 0.3, 'no more than it');
+INSERT INTO pricing_rates (tenant_id, channel, resource_type, unit_price, effective_from, connection_fee, terms)
+VALUES (7, 'fax', 'sheet', 0.1, '2025-01-01', 0.05, '{"maximum_charge": "9"}');
+SELECT is((price_usage(7, 'fax', 'sheet', 3, NULL, '2025-11-14')).total_cost, 0.35, 'what is no minute is not divided by sixty');
 SELECT is((price_usage(7, 'voice', 'minute', 0, '42', '2025-11-14')).total_cost, 0::numeric, 'and no fee for nothing');
 INSERT INTO pricing_rates (tenant_id, channel, resource_type, prefix, effective_from, charge_model, terms)
 VALUES (7, 'voice', 'minute', '48', '2025-01-01', 'stepped', '{"steps": [{"from": 0, "unit_price": 0.2, "per": 60, "increment": 60}, {"from": 60, "unit_price": 0.1, "per": 60}]}');

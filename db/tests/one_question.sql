@@ -1,6 +1,6 @@
 -- Functions that answer one question each, and are asked it here alone.
 BEGIN;
-SELECT plan(79);
+SELECT plan(85);
 \ir fixtures/tenants.sql
 \ir fixtures/prices.sql
 SET timezone = 'UTC';
@@ -72,6 +72,11 @@ SELECT is(problem_reason('UB002') || ', ' || problem_reason('UB011'), 'unknown t
 SELECT is(find_problem(largest_quantity('minute'), 'minute') IS NULL AND find_problem(0.000001, 'minute') IS NULL, true, 'the most and the least that may be billed');
 SELECT is(find_problem(0, 'minute') || find_problem(largest_quantity('minute') + 1, 'minute') || find_problem(NULL, 'minute'), 'UB003UB003UB003', 'and what may not');
 SELECT is((measure_sms_message(1, 7, 'outbound', 'sent', p_num_media => 0)).resource_type, 'message', 'no media make no MMS');
+SELECT is_empty(
+    $$SELECT media FROM unnest('{"","[]","{}","\"\"","null","[null]","[\"\"]"," [ ] "}'::text[]) AS media
+      CROSS JOIN LATERAL measure_sms_message(1, 7, 'outbound', 'sent', p_media_urls => media) AS m WHERE m.resource_type <> 'message'$$, 'nor do lists that are empty');
+SELECT is((measure_sms_message(1, 7, 'outbound', 'sent', p_media_urls => '["a"]')).resource_type, 'mms', 'one of one does');
+SELECT is(normalize_destination('+ ()'), NULL, 'a number without digits is none');
 SELECT is(charge('percentage', '{"rate": "1", "fixed_fee": "5"}', 0), 0::numeric, 'nothing of an amount has no fee');
 SELECT is(charge('per_unit', '{"unit_price": "2", "increment": "30"}', 40), 120.0, 'increments from the beginning');
 SELECT is(zone_shifts('UTC', '2025-03-28', '2025-04-02'), '{}', 'a clock that is never put forward');
@@ -127,7 +132,19 @@ SELECT is(pg_temp.advice($$SELECT record_row('fragile', 2)$$), 'UB012 It is odd.
 SELECT is(describe_reason('22P02', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at assignment"}'), 'a "..."', 'what PostgreSQL says is kept without values');
 SELECT is(describe_reason('22P02', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at RAISE\nPL/pgSQL function g() line 1 at PERFORM"}'), '...', 'what a function says is not');
 SELECT is(describe_reason('UB003', 'a "b"', '{"where": "PL/pgSQL function f() line 3 at RAISE"}'), 'a "b"', 'unless it is ours');
+SELECT is(
+    describe_error(E'SQL statement "SELECT f(''442071234567'')"\nPL/pgSQL function f(text) line 3 at RAISE\nSQL function "g" statement 1'),
+    '{"where": "PL/pgSQL function f(text) line 3 at RAISE\nSQL function \"g\" statement 1"}', 'of where it was only the functions are kept');
 SELECT is(describe_reason('22P02', 'a "b"', NULL), 'a "..."', 'nothing is known of where');
+
+-- A month that is loaded beside the others.
+CREATE TABLE billing.loaded (LIKE billing.usage_records INCLUDING DEFAULTS);
+SELECT is(load_first_charges('loaded', 'messages', ARRAY[
+    (1, 1, 7, 'sms', 'message', 'A', 1, '1555', '2025-11-14'), (2, 1, 7, 'pigeon', 'message', 'B', 1, '1555', '2025-11-14'),
+    (3, 1, 7, 'sms', 'message', 'C', 2, '1555', '2025-11-14')]::measurement[]), 2::bigint, 'what has a price is loaded');
+SELECT is(
+    (SELECT string_agg(source_id || ' ' || sqlstate, ', ') FROM unrated_usage WHERE source_table = 'messages' AND source_id BETWEEN 1 AND 3), '2 UB001',
+    'the rest is set aside');
 
 -- Keys that rows name: also where one table has none, and one is gone.
 CREATE TABLE public.gone (id bigint PRIMARY KEY, tenant_id bigint, direction text, status text, call_sid text, duration_seconds numeric);

@@ -1,6 +1,6 @@
 -- A partitioned table of the application's is billed like any other, wherever its rows are written and move.
 BEGIN;
-SELECT plan(28);
+SELECT plan(29);
 \ir fixtures/tenants.sql
 \ir fixtures/story.sql
 
@@ -125,6 +125,7 @@ SELECT is(pg_temp.waits_for('sizes', 2), NULL, 'a row that is deleted is not set
 INSERT INTO sizes VALUES (3, 7, '1'), (4, 7, '1');
 UPDATE sizes SET size = 'large' WHERE id = 4;
 SELECT is((SELECT count(*) FROM unrated_usage WHERE source_table = 'sizes'), 1::bigint, 'one that cannot be measured any more is, once');
+SELECT is((SELECT context ? 'is_renamed' FROM unrated_usage WHERE source_table = 'sizes' AND source_id = 4), false, 'under the id that it has');
 UPDATE sizes SET id = 5, size = 'large' WHERE id = 3;
 SELECT is(pg_temp.waits_for('sizes', 5), '22P02', 'one that got another id at that is');
 SELECT is((SELECT context ? 'is_renamed' FROM unrated_usage WHERE source_table = 'sizes' AND source_id = 3), true, 'and what it was billed under the old one waits, too');
