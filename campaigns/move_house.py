@@ -79,7 +79,7 @@ INSERT INTO public.messages (tenant_id, channel, status, recipients, sent_at)
 SELECT 1 + n % 3, CASE WHEN n % 2 = 0 THEN 'sms' ELSE 'email' END, 'sent',
     CASE WHEN n % 2 = 1 THEN ARRAY['a', 'b'] END, '2025-11-05'::timestamptz + n * interval '9 days'
 FROM generate_series(1, 40) AS n;
-SELECT billing.maintain();
+DO $$ BEGIN WHILE EXISTS (SELECT FROM billing.maintain() WHERE is_more) LOOP END LOOP; END $$;
 UPDATE public.calls SET duration_seconds = 61 WHERE id IN (1, 2, 3);
 DELETE FROM public.calls WHERE id IN (10, 11);
 SELECT billing.record_usage(2, 'voice', 'minute', 'by hand', 2.5, '{}', '2025-11-06');
@@ -102,7 +102,7 @@ SELECT billing.grant_credit(1, 5, 'grant', 'new');
 SELECT billing.generate_invoice(id, '2025-12-01') FROM public.tenants WHERE id < 4;
 INSERT INTO billing.pricing_rates (channel, resource_type, prefix, unit_price, effective_from)
 VALUES ('voice', 'minute', '81', 0.5, now() + interval '1 day');
-SELECT billing.maintain();
+DO $$ BEGIN WHILE EXISTS (SELECT FROM billing.maintain() WHERE is_more) LOOP END LOOP; END $$;
 SELECT billing.seal();
 """
 
@@ -326,7 +326,7 @@ SELECT 1 + n % 3, 'completed', '2027-01-01'::timestamptz + n * interval '5 days'
 FROM generate_series(1, 30) AS n;
 DELETE FROM public.calls WHERE id = 151;
 UPDATE public.tenants SET timezone = 'Europe/Paris' WHERE id = 1;
-SELECT billing.maintain();
+DO $$ BEGIN WHILE EXISTS (SELECT FROM billing.maintain() WHERE is_more) LOOP END LOOP; END $$;
 SELECT billing.generate_invoice(1, '2026-01-01');
 """
 
