@@ -17,8 +17,6 @@ import pytest
 from pyapi.deploy import migrate
 from pyapi.embedded import project
 
-pytestmark = pytest.mark.every
-
 LANDED = {
     "spine": "d63fd0fc16e8c409201c871ac685c4cac66cff55",
     "invoices": "7e36edcff518933c3f38a08dcce21b6aaf91e53e",
@@ -79,11 +77,23 @@ def figures(connection: psycopg.Connection[Any]) -> dict[str, list[Any]]:
     return {name: connection.execute(query.encode()).fetchall() for name, query in FIGURES.items()}
 
 
-@pytest.mark.parametrize("name", LANDED)
+@pytest.mark.every
+@pytest.mark.parametrize("name", ["spine", "sets"])
 def test_an_upgrade_keeps_every_figure_and_goes_on(
     empty_database: str, tmp_path: Path, name: str
 ) -> None:
-    migrate(empty_database, folder=landed(LANDED[name], tmp_path))
+    """From the first and the last landed state."""
+    upgrade(empty_database, landed(LANDED[name], tmp_path))
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("name", ["invoices", "access"])
+def test_an_upgrade_from_between_does(empty_database: str, tmp_path: Path, name: str) -> None:
+    upgrade(empty_database, landed(LANDED[name], tmp_path))
+
+
+def upgrade(empty_database: str, folder: Path) -> None:
+    migrate(empty_database, folder=folder)
     with psycopg.connect(empty_database, autocommit=True) as connection:
         connection.execute(STORY.encode())
         connection.execute(MERGE.encode())
@@ -104,6 +114,7 @@ def test_an_upgrade_keeps_every_figure_and_goes_on(
         assert not migrate(empty_database)
 
 
+@pytest.mark.newest
 def test_a_month_that_is_away_is_asked_whose_records_it_took(
     empty_database: str, tmp_path: Path
 ) -> None:
