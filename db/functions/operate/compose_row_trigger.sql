@@ -43,9 +43,9 @@ EXCEPTION
     WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted OR SQLSTATE 'UB020' THEN
         RAISE;
     WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS
-            v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
         BEGIN
+            GET STACKED DIAGNOSTICS
+                v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
             v_ids := ARRAY[COALESCE(NEW.id, OLD.id)];
             IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT FROM %1$s WHERE id = OLD.id) THEN
                 RETURN NULL;
@@ -60,7 +60,7 @@ EXCEPTION
             WHEN OTHERS THEN
                 -- The last resort: the application's write stands, and the log says what is missing.
                 RAISE WARNING 'usage is neither recorded nor set aside'
-                    USING ERRCODE = v_state,
+                    USING ERRCODE = COALESCE(v_state, SQLSTATE),
                         DETAIL = concat(
                             cardinality(v_ids), ' rows of ', %3$L, ', ids ', (SELECT min(i) FROM unnest(v_ids) AS i),
                             ' to ', (SELECT max(i) FROM unnest(v_ids) AS i), ': ', v_state, ', then ', SQLSTATE, '.'

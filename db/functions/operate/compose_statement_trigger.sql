@@ -136,11 +136,11 @@ BEGIN
         WHEN serialization_failure OR deadlock_detected OR data_corrupted OR index_corrupted OR SQLSTATE 'UB020' THEN
             RAISE;
         WHEN OTHERS THEN
-            IF v_state IS NULL THEN
-                GET STACKED DIAGNOSTICS
-                    v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
-            END IF;
             BEGIN
+                IF v_state IS NULL THEN
+                    GET STACKED DIAGNOSTICS
+                        v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_context = PG_EXCEPTION_CONTEXT;
+                END IF;
                 v_ids := ARRAY(SELECT id FROM new_rows);
                 PERFORM billing.record_or_set_aside(%1$L, v_ids, v_state, v_message, v_context);
                 IF TG_OP = 'UPDATE' THEN
@@ -154,7 +154,7 @@ BEGIN
                 WHEN OTHERS THEN
                     -- The last resort: the application's write stands, and the log says what is missing.
                     RAISE WARNING 'usage is neither recorded nor set aside'
-                        USING ERRCODE = v_state,
+                        USING ERRCODE = COALESCE(v_state, SQLSTATE),
                             DETAIL = concat(
                                 cardinality(v_ids), ' rows of ', %1$L, ', ids ', (SELECT min(i) FROM unnest(v_ids) AS i),
                                 ' to ', (SELECT max(i) FROM unnest(v_ids) AS i), ': ', v_state, ', then ', SQLSTATE, '.'
