@@ -30,8 +30,9 @@ BEGIN
     is_more := done = 100000;
     RETURN NEXT;
 
-    -- Late, for attaching a partition holds a lock that readers of all months wait for until this ends. Where somebody has
-    -- the table for longer, or usage came that an old snapshot does not see, it is for the next round.
+    -- Attaching a partition holds a lock that readers of all months wait for until this ends, so it comes after what takes longest;
+    -- and before what locks rows of the application (below). Where somebody has the table for longer, or usage came that an old
+    -- snapshot does not see, it is for the next round.
     task := 'partitions made';
     BEGIN
         SELECT count(*)
